@@ -1,0 +1,103 @@
+"""Durable background tasks for Django, on the database you already have."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .authoring.backoff import Backoff as Backoff
+    from .authoring.tasks import DurableTask as DurableTask
+    from .authoring.tasks import task as task
+    from .backend import DurableBackend as DurableBackend
+    from .engine.context import get_context as get_context
+    from .engine.context import interrupt as interrupt
+    from .engine.context import log as log
+    from .engine.context import progress as progress
+    from .engine.context import sleep as sleep
+    from .engine.context import step as step
+    from .engine.context import wait as wait
+    from .engine.portable import arestore as arestore
+    from .engine.portable import assert_valid_snapshot as assert_valid_snapshot
+    from .engine.portable import compose as compose
+    from .engine.portable import export_snapshot as export_snapshot
+    from .engine.portable import looks_like_snapshot as looks_like_snapshot
+    from .engine.portable import merge_snapshots as merge_snapshots
+    from .engine.portable import remove_key as remove_key
+    from .engine.portable import rename_key as rename_key
+    from .engine.portable import restore as restore
+    from .engine.portable import snapshot_of as snapshot_of
+    from .engine.portable import transform_value as transform_value
+    from .engine.portable import validate_snapshot as validate_snapshot
+    from .store.memory import MemoryStore as MemoryStore
+
+__version__ = "0.1.dev0"
+
+# Names are fetched when they are asked for: importing this package must not import models, which need the app registry.
+_HOMES = {
+    "Backoff": "authoring.backoff",
+    "DurableBackend": "backend",
+    "DurableTask": "authoring.tasks",
+    "MemoryStore": "store.memory",
+    "arestore": "engine.portable",
+    "assert_valid_snapshot": "engine.portable",
+    "compose": "engine.portable",
+    "export_snapshot": "engine.portable",
+    "get_context": "engine.context",
+    "interrupt": "engine.context",
+    "log": "engine.context",
+    "looks_like_snapshot": "engine.portable",
+    "merge_snapshots": "engine.portable",
+    "progress": "engine.context",
+    "remove_key": "engine.portable",
+    "rename_key": "engine.portable",
+    "restore": "engine.portable",
+    "sleep": "engine.context",
+    "snapshot_of": "engine.portable",
+    "step": "engine.context",
+    "task": "authoring.tasks",
+    "transform_value": "engine.portable",
+    "validate_snapshot": "engine.portable",
+    "wait": "engine.context",
+}
+
+__all__ = [
+    "Backoff",
+    "DurableBackend",
+    "DurableTask",
+    "MemoryStore",
+    "__version__",
+    "arestore",
+    "assert_valid_snapshot",
+    "compose",
+    "export_snapshot",
+    "get_context",
+    "interrupt",
+    "log",
+    "looks_like_snapshot",
+    "merge_snapshots",
+    "progress",
+    "remove_key",
+    "rename_key",
+    "restore",
+    "sleep",
+    "snapshot_of",
+    "step",
+    "task",
+    "transform_value",
+    "validate_snapshot",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

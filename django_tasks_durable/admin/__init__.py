@@ -1,0 +1,6 @@
+"""What Django's admin shows and lets people do. No rules here: it parses, calls the store or a reader, and renders."""
+
+from .runs import TaskRunAdmin
+from .workers import WorkerAdmin
+
+__all__ = ["TaskRunAdmin", "WorkerAdmin"]

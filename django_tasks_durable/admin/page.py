@@ -1,0 +1,282 @@
+"""What the page of one task shows, ready for its template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from django_tasks_durable.authoring.tasks import registered
+from django_tasks_durable.primitives.status import StepKind
+from django_tasks_durable.snapshots import read
+from django_tasks_durable.snapshots.parts import CheckpointSnapshot, ErrorSnapshot, TimelineLine, WaitSnapshot
+from django_tasks_durable.snapshots.policy import Veil
+from django_tasks_durable.snapshots.shapes import Act, RunSnapshot
+from django_tasks_durable.snapshots.text import compact, duration, plain, pretty
+
+from . import look
+from .forms import AnswerForm
+from .tree import LONGEST_VALUE, Node, grow
+
+LONGEST_IN_LINE = 400
+MOST_CHOICES = 12
+BY_OPERATORS = frozenset({StepKind.AUDIT, StepKind.RESUMED, StepKind.CANCELLED, StepKind.CANCEL_REQUESTED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineView:
+    """One line of the timeline."""
+
+    line: TimelineLine
+    at: SafeString
+    since: str
+    path: str
+    message: str
+    took: str
+    by: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorView:
+    """How one attempt failed."""
+
+    number: int
+    attempt: int | None
+    class_path: str
+    message: str
+    traceback: str
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitView:
+    """One question, with the form for its answer if this user may give one."""
+
+    path: str
+    answered_by: str
+    question: str
+    request: str
+    answer: str
+    choices: Sequence[tuple[str, str]]
+    deadline: SafeString
+    form: AnswerForm | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payload:
+    """A value with its heading."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The page of one task."""
+
+    run: RunSnapshot
+    acts: frozenset[Act]
+    is_known: bool
+    lines: Sequence[LineView]
+    has_earlier: bool
+    trimmed_before: int
+    tree: Sequence[Node]
+    checkpoints_left_out: bool
+    waits: Sequence[WaitView]
+    answered: Sequence[WaitView]
+    errors: Sequence[ErrorView]
+    payloads: Sequence[Payload]
+
+    @property
+    def badge(self) -> SafeString:
+        """The run's state."""
+        return look.badge(self.run)
+
+    @property
+    def progress(self) -> SafeString:
+        """How far the run is."""
+        return look.progress(self.run)
+
+    @property
+    def path(self) -> str:
+        """The path of the task."""
+        return plain(self.run.task_path)
+
+    @property
+    def may_cancel(self) -> bool:
+        """Whether this user may cancel this run as it stands."""
+        return Act.CANCEL in self.acts
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether this user may retry this run as it stands."""
+        return Act.RETRY in self.acts
+
+    @property
+    def may_run_now(self) -> bool:
+        """Whether this user may make this run due now."""
+        return Act.RUN_NOW in self.acts
+
+    @property
+    def earliest(self) -> int:
+        """The sequence of the first line shown."""
+        return self.lines[-1].line.sequence if self.lines else 0
+
+    @property
+    def facts(self) -> Iterator[tuple[str, Any]]:
+        """What there is to say about the run in few words, in the order in which people look for it."""
+        run = self.run
+        yield _("Queue"), plain(run.queue_name)
+        yield _("Attempt"), look.attempts(run)
+        yield _("Enqueued"), look.moment(run.enqueued_at)
+        if run.is_delayed:
+            yield _("Due"), look.moment(run.due_at)
+        if run.waited_seconds is not None:
+            yield _("Waited"), duration(run.waited_seconds)
+        if run.started_at:
+            yield _("Started"), look.moment(run.started_at)
+        if run.last_attempted_at and run.last_attempted_at != run.started_at:
+            yield _("Last attempt"), look.moment(run.last_attempted_at)
+        if run.finished_at:
+            yield _("Finished"), look.moment(run.finished_at)
+        if run.run_seconds is not None:
+            yield _("Took") if run.is_finished else _("Running for"), look.lasted(run)
+        if run.lease_worker:
+            yield _("Worker") if run.is_leased else _("Last worker"), plain(run.lease_worker)
+        if run.wake_reason and not run.is_finished:
+            yield _("Because"), run.wake_reason.label
+        if run.error_code:
+            yield _("Error code"), plain(run.error_code)
+        if run.cancel_reason:
+            yield _("Cancelled because"), plain(run.cancel_reason)
+        yield _("Priority"), run.priority
+        yield _("Backend"), plain(run.backend)
+        yield _("Version"), run.version
+
+
+def build(
+    run: RunSnapshot,
+    *,
+    using: str,
+    acts: frozenset[Act],
+    veil: Veil,
+    before: int | None = None,
+    bound: AnswerForm | None = None,
+) -> Page:
+    """Read what the page of a run shows beside the run itself."""
+    lines = read.timeline(run.id, before=before, using=using)
+    checkpoints = read.checkpoints(run.id, using=using)
+    waits = read.waits(run.id, pending=False, using=using)
+    may_answer = Act.RESUME in acts
+    return Page(
+        run=run,
+        acts=acts,
+        is_known=run.task_path in registered(),
+        lines=tuple(reversed(list(_line_views(lines, checkpoints, veil)))),
+        has_earlier=bool(lines) and lines[0].sequence > run.first_sequence,
+        trimmed_before=run.first_sequence if run.first_sequence > 1 else 0,
+        tree=grow(checkpoints, veil),
+        checkpoints_left_out=len(checkpoints) == read.CHECKPOINT_LIMIT,
+        waits=[_wait_view(wait, veil, may_answer, bound) for wait in waits if wait.is_pending and not run.is_finished],
+        answered=[_wait_view(wait, veil, False, None) for wait in waits if wait.answered_at is not None],
+        errors=[_error_view(number, error) for number, error in reversed(list(enumerate(run.errors)))],
+        payloads=list(_payloads(run, veil)),
+    )
+
+
+def _line_views(
+    lines: Iterable[TimelineLine], checkpoints: Iterable[CheckpointSnapshot], veil: Veil
+) -> Iterator[LineView]:
+    seconds = {checkpoint.path: checkpoint.seconds for checkpoint in checkpoints}
+    previous: datetime | None = None
+    for line in lines:
+        facts = line.value
+        is_act = line.kind in BY_OPERATORS and isinstance(facts, dict)
+        by = str(facts.get("by", "")) if is_act else ""
+        value = None if is_act else facts
+        yield LineView(
+            line=line,
+            at=look.moment(line.created_at, form="H:i:s"),
+            since=duration(max(0.0, (line.created_at - previous).total_seconds())) if previous else "",
+            path=plain(line.path),
+            message=plain(line.remark),
+            took=duration(seconds.get(line.path)) if line.kind is StepKind.STEP else "",
+            by=plain(by),
+            value="" if value is None else compact(veil(value), longest=LONGEST_IN_LINE),
+        )
+        previous = line.created_at
+
+
+def _error_view(number: int, error: ErrorSnapshot) -> ErrorView:
+    return ErrorView(
+        number=number,
+        attempt=error.attempt,
+        class_path=plain(error.exception_class_path),
+        message=plain(error.message),
+        traceback=plain(error.traceback),
+        code=plain(error.code),
+    )
+
+
+def _wait_view(wait: WaitSnapshot, veil: Veil, may_answer: bool, bound: AnswerForm | None) -> WaitView:
+    # The question is meant for whoever may answer it, with or without the right to see payloads.
+    request = veil.masked(wait.request) if may_answer else veil(wait.request)
+    form = None
+    if may_answer:
+        is_bound = bound is not None and bound.data.get("token") == wait.token
+        form = bound if is_bound else AnswerForm(initial={"token": wait.token}, auto_id=f"id_{wait.token[:8]}_%s")
+    return WaitView(
+        path=plain(wait.path),
+        answered_by=plain(wait.answered_by),
+        question=_question(request),
+        request=pretty(request, longest=LONGEST_VALUE),
+        answer="" if wait.answered_at is None else pretty(veil(wait.answer), longest=LONGEST_VALUE),
+        choices=_choices(request),
+        deadline=look.moment(wait.deadline) if wait.deadline else SafeString(""),
+        form=form,
+    )
+
+
+def _question(request: Any) -> str:
+    if isinstance(request, str):
+        return plain(request)
+    if isinstance(request, dict):
+        for key in ("question", "message", "title"):
+            if isinstance(request.get(key), str):
+                return plain(request[key])
+    return ""
+
+
+def _choices(request: Any) -> list[tuple[str, str]]:
+    """Return what a question offers to choose from, as JSON and as words: a list, or a mapping to words."""
+    offered = request.get("choices") if isinstance(request, dict) else None
+    if not isinstance(offered, (list, dict)) or len(offered) > MOST_CHOICES:
+        return []
+    words = offered if isinstance(offered, dict) else {}
+    return [
+        (json.dumps(choice), plain(words.get(choice, choice) if isinstance(choice, str) else json.dumps(choice)))
+        for choice in offered
+        if isinstance(choice, (str, int, float, bool))
+    ]
+
+
+def _payloads(run: RunSnapshot, veil: Veil) -> Iterator[Payload]:
+    shown = run.as_dict(show=veil)
+    titles = {
+        "args": _("Arguments"),
+        "kwargs": _("Keyword arguments"),
+        "result": _("Result"),
+        "metadata": _("Metadata"),
+    }
+    for key, title in titles.items():
+        is_there = run.result_text is not None if key == "result" else shown[key]
+        if is_there:
+            yield Payload(title=title, text=pretty(shown[key], longest=LONGEST_VALUE))
+    if run.progress.meta_text:
+        yield Payload(title=_("Progress details"), text=pretty(shown["progress"]["meta"], longest=LONGEST_VALUE))

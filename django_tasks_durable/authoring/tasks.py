@@ -1,0 +1,282 @@
+"""The task: a function with what there is to say about its runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from django.utils.module_loading import import_string
+
+from django_tasks_durable.compat import Task, TaskContext
+from django_tasks_durable.primitives import clock
+
+from . import driver
+from .options import DEFAULTS, NAMES, TaskOptions, refuse_unknown
+from .registry import get_task, register, registered
+from .streaming import AsyncRunStream, RunStream
+
+if TYPE_CHECKING:
+    from django_tasks_durable.compat import TaskResult
+
+__all__ = ["BoundTask", "DurableTask", "TaskOptions", "get_task", "options_of", "register", "registered", "task"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+C = TypeVar("C", bound=TaskContext)  # type: ignore[type-arg]
+
+DJANGO_NAMES = ("priority", "queue_name", "run_after", "backend")
+DECORATOR_NAMES = ("priority", "queue_name", "backend", "takes_context", *NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTask(Generic[R_co]):
+    """A task with its arguments, not yet run: a branch for ``context.gather()``."""
+
+    task: Task[..., R_co]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] | None = None
+
+
+# Django's Task is a slots dataclass: zero-argument super() is broken in its subclasses before Python 3.14.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
+    """A task whose runs remember what they have done. ``options`` holds what Django's Task has no field for."""
+
+    options: TaskOptions = DEFAULTS
+
+    def __post_init__(self) -> None:
+        Task.__post_init__(self)
+        register(self)
+
+    def using(
+        self,
+        *,
+        priority: int | None = None,
+        queue_name: str | None = None,
+        run_after: datetime | timedelta | None = None,
+        backend: str | None = None,
+        **options: Any,
+    ) -> DurableTask[P, R]:
+        """Return a copy with other values; None changes nothing. A timedelta as ``run_after`` counts from now."""
+        refuse_unknown(options, (*DJANGO_NAMES, *NAMES), f"{self.name}.using()")
+        if isinstance(run_after, timedelta):
+            run_after = clock.host_now() + run_after
+        changes: dict[str, Any] = {
+            name: value
+            for name, value in zip(DJANGO_NAMES, (priority, queue_name, run_after, backend), strict=True)
+            if value is not None
+        }
+        if chosen := {name: value for name, value in options.items() if value is not None}:
+            changes["options"] = self.options.changed(chosen)
+        return replace(self, **changes)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundTask[R]:
+        """Return the task with its arguments, for context.gather()."""
+        return BoundTask(self, args, kwargs)
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[P, R]:
+        """Put a run of the task into the queue, in the caller's transaction."""
+        return Task.enqueue(self, *args, **kwargs)
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[P, R]:
+        """See enqueue()."""
+        return await Task.aenqueue(self, *args, **kwargs)
+
+    def enqueue_many(self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]) -> list[TaskResult[P, R]]:
+        """Put many runs into the queue, all or none on our backend, and return their results in order."""
+        backend = self.get_backend()
+        at_once = getattr(backend, "enqueue_many", None)
+        if at_once is not None:
+            return list(at_once(self, calls))
+        return [backend.enqueue(self, list(args), dict(kwargs)) for args, kwargs in calls]
+
+    def call(self, *args: Any, **kwargs: Any) -> R:
+        """Run the task here and now, its primitives remembering nothing; a generator runs to its return value."""
+        result: R = driver.installed().call(self, args, kwargs)
+        return result
+
+    async def acall(self, *args: Any, **kwargs: Any) -> R:
+        """See call()."""
+        result: R = await driver.installed().acall(self, args, kwargs)
+        return result
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the task as the function that it is, as a unit test does; an asynchronous one returns a coroutine."""
+        if inspect.iscoroutinefunction(self.func) or inspect.isasyncgenfunction(self.func):
+            return self.acall(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    @overload
+    def stream(self, *args: P.args, **kwargs: P.kwargs) -> RunStream[R]: ...
+    @overload
+    def stream(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> RunStream[R]: ...
+    @overload
+    def stream(self, *args: Any, store: Any, **kwargs: Any) -> RunStream[R]: ...
+    def stream(self, *args: Any, **kwargs: Any) -> RunStream[R]:
+        """Run the task in this process and hand out what it yields, from where the run stands in the store."""
+        return driver.installed().stream(self, args, *_parted(kwargs))
+
+    @overload
+    def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncRunStream[R]: ...
+    @overload
+    def astream(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> AsyncRunStream[R]: ...
+    @overload
+    def astream(self, *args: Any, store: Any, **kwargs: Any) -> AsyncRunStream[R]: ...
+    def astream(self, *args: Any, **kwargs: Any) -> AsyncRunStream[R]:
+        """See stream()."""
+        return driver.installed().astream(self, args, *_parted(kwargs))
+
+    @overload
+    def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def invoke(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> R: ...
+    @overload
+    def invoke(self, *args: Any, store: Any, **kwargs: Any) -> R: ...
+    def invoke(self, *args: Any, **kwargs: Any) -> R:
+        """Run the task in this process and return what it returns. Raise Interrupted when it waits for an answer."""
+        result: R = driver.installed().stream(self, args, *_parted(kwargs)).result()
+        return result
+
+    @overload
+    async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    async def ainvoke(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> R: ...
+    @overload
+    async def ainvoke(self, *args: Any, store: Any, **kwargs: Any) -> R: ...
+    async def ainvoke(self, *args: Any, **kwargs: Any) -> R:
+        """See invoke()."""
+        result: R = await driver.installed().astream(self, args, *_parted(kwargs)).result()
+        return result
+
+    def resume(self, run_id: str, answer: Any, *, token: str | None = None, store: Any) -> RunStream[R]:
+        """Answer the question that a run waits with, and go on streaming it."""
+        return driver.installed().resume(self, run_id, answer, token, store)
+
+    def aresume(self, run_id: str, answer: Any, *, token: str | None = None, store: Any) -> AsyncRunStream[R]:
+        """See resume()."""
+        return driver.installed().aresume(self, run_id, answer, token, store)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        arguments = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _rebuilt, (type(self), {**arguments, "func": self.module_path})
+
+
+def _parted(kwargs: dict[str, Any]) -> tuple[dict[str, Any], str | None, Any]:
+    """Part the task's own arguments from those about the run."""
+    own = {name: value for name, value in kwargs.items() if name not in {"run_id", "store"}}
+    return own, kwargs.get("run_id"), kwargs.get("store")
+
+
+def _rebuilt(kind: type[DurableTask[..., Any]], values: dict[str, Any]) -> DurableTask[..., Any]:
+    """Make a pickled task again. It is not validated anew: QUEUES may have changed since."""
+    path = values["func"]
+    try:
+        func = import_string(path).func
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"Expected {path!r} to point to a Task instance.") from error
+    copy = object.__new__(kind)
+    for name, value in {**values, "func": func}.items():
+        object.__setattr__(copy, name, value)
+    return copy
+
+
+def options_of(task: Task[..., Any]) -> TaskOptions:
+    """Return the options of a task; one that is not ours has the defaults."""
+    return task.options if isinstance(task, DurableTask) else DEFAULTS
+
+
+class _Decorator(Protocol):
+    """What ``task(...)`` with options returns. The context, which the engine gives, is no argument of the caller's."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[C, P], Generator[Any, Any, R]], /) -> DurableTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[C, P], Iterator[Any]], /) -> DurableTask[P, Any]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[C, P], AsyncIterator[Any]], /) -> DurableTask[P, Any]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]], /) -> DurableTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[C, P], R], /) -> DurableTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Generator[Any, Any, R]], /) -> DurableTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Iterator[Any]], /) -> DurableTask[P, Any]: ...
+    @overload
+    def __call__(self, function: Callable[P, AsyncIterator[Any]], /) -> DurableTask[P, Any]: ...
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> DurableTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> DurableTask[P, R]: ...
+
+
+@overload
+def task(function: Callable[Concatenate[C, P], Generator[Any, Any, R]], /) -> DurableTask[P, R]: ...
+@overload
+def task(function: Callable[Concatenate[C, P], Iterator[Any]], /) -> DurableTask[P, Any]: ...
+@overload
+def task(function: Callable[Concatenate[C, P], AsyncIterator[Any]], /) -> DurableTask[P, Any]: ...
+@overload
+def task(function: Callable[Concatenate[C, P], Coroutine[Any, Any, R]], /) -> DurableTask[P, R]: ...
+@overload
+def task(function: Callable[Concatenate[C, P], R], /) -> DurableTask[P, R]: ...
+@overload
+def task(function: Callable[P, Generator[Any, Any, R]], /) -> DurableTask[P, R]: ...
+@overload
+def task(function: Callable[P, Iterator[Any]], /) -> DurableTask[P, Any]: ...
+@overload
+def task(function: Callable[P, AsyncIterator[Any]], /) -> DurableTask[P, Any]: ...
+@overload
+def task(function: Callable[P, Coroutine[Any, Any, R]], /) -> DurableTask[P, R]: ...
+@overload
+def task(function: Callable[P, R], /) -> DurableTask[P, R]: ...
+@overload
+def task(
+    *,
+    priority: int = 0,
+    queue_name: str = "default",
+    backend: str = "default",
+    takes_context: bool | None = None,
+    **options: Any,
+) -> _Decorator: ...
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    priority: int = 0,
+    queue_name: str = "default",
+    backend: str = "default",
+    takes_context: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Make a task of a module-level function, generator, coroutine or async generator.
+
+    A function whose first argument is named ``context`` is given one. The options are those of TaskOptions.
+    """
+    if "run_after" in options:
+        raise TypeError("run_after belongs to a call, not to a task: use .using(run_after=...) where you enqueue.")
+    refuse_unknown(options, DECORATOR_NAMES, "@task")
+
+    def decorate(function: Callable[..., Any]) -> DurableTask[..., Any]:
+        return DurableTask(
+            func=function,
+            priority=priority,
+            queue_name=queue_name,
+            backend=backend,
+            takes_context=_wants_context(function) if takes_context is None else takes_context,
+            options=TaskOptions(**options) if options else DEFAULTS,
+        )
+
+    return decorate if function is None else decorate(function)
+
+
+def _wants_context(function: Callable[..., Any]) -> bool:
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()), None)
+    except (TypeError, ValueError):
+        return False
+    return first is not None and first.name == "context" and first.kind is not first.KEYWORD_ONLY

@@ -1,0 +1,142 @@
+"""What Django's Tasks framework asks of a backend.
+
+The store and the snapshots are imported inside the functions that use them: a backend is made while ``@task`` runs,
+before the app registry is ready, and they import models.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.apps import apps
+from django.core import checks
+
+from django_tasks_durable.authoring.tasks import DurableTask, register
+from django_tasks_durable.compat import (
+    TASKS_LOGGER,
+    BaseTaskBackend,
+    InvalidTask,
+    Task,
+    TaskResultDoesNotExist,
+    is_only_logged,
+    signals,
+)
+from django_tasks_durable.conf import Options, get_options
+from django_tasks_durable.exceptions import RunNotFound
+
+from . import advice, results
+from .results import DurableTaskResult
+
+LONGEST_PATH = 255
+LONGEST_QUEUE_NAME = 64
+
+_log = logging.getLogger(TASKS_LOGGER)
+
+
+class DurableBackend(BaseTaskBackend):
+    """Keeps what is enqueued in the database, in the caller's transaction, for ``manage.py runtasks`` to run."""
+
+    task_class = DurableTask
+    supports_defer = True
+    supports_async_task = True
+    supports_get_result = True
+    supports_priority = True
+
+    is_durable: ClassVar[bool] = True
+
+    def __init__(self, alias: str, params: Mapping[str, Any]) -> None:
+        # Wrong options are told by check() and at enqueue: raised here, they would stop the import of every tasks
+        # module.
+        super().__init__(alias, advice.usable(params))
+        self.params = params
+        self._validated: Task[..., Any] | None = None
+
+    @property
+    def settings(self) -> Options:
+        """The options of this alias. Raise InvalidOptions naming what is wrong with them."""
+        return get_options(self.alias)
+
+    def validate_task(self, task: Task[..., Any]) -> None:
+        """Raise InvalidTask for a task that this backend cannot run."""
+        super().validate_task(task)
+        if len(task.queue_name) > LONGEST_QUEUE_NAME:
+            raise InvalidTask(
+                f"The name of a queue has at most {LONGEST_QUEUE_NAME} characters: {task.queue_name[:80]!r}."
+            )
+        if len(task.module_path) > LONGEST_PATH:
+            raise InvalidTask(f"The path of a task has at most {LONGEST_PATH} characters: {task.module_path[:80]!r}.")
+
+    def enqueue(self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> DurableTaskResult:
+        """Put one run into the queue. Inside a transaction it exists if and only if that commits.
+
+        Raise NotSerializable (a TypeError) or PayloadTooLarge, naming the place, for arguments that cannot be stored.
+        """
+        from django_tasks_durable.store import intake
+
+        self._admit(task)
+        accepted = intake.accept(task, args, kwargs, using=self.settings.database, backend_alias=self.alias)
+        result = results.of_accepted(
+            task, self.alias, accepted.run_id, accepted.enqueued_at, accepted.args, accepted.kwargs
+        )
+        self._tell_enqueued(result)
+        return result
+
+    def enqueue_many(
+        self, task: Task[..., Any], calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]
+    ) -> list[DurableTaskResult]:
+        """Put many runs of one task into the queue, all or none, and return their results in order.
+
+        When they were enqueued by the database's clock is known after ``refresh()``.
+        """
+        from django_tasks_durable.store import intake
+
+        self._admit(task)
+        calls = [(list(args), dict(kwargs)) for args, kwargs in calls]
+        run_ids = intake.enqueue_many(task, calls, using=self.settings.database, backend_alias=self.alias)
+        made = [
+            results.of_call(task, self.alias, run_id, args, kwargs)
+            for run_id, (args, kwargs) in zip(run_ids, calls, strict=True)
+        ]
+        for result in made:
+            self._tell_enqueued(result)
+        return made
+
+    def get_result(self, result_id: str) -> DurableTaskResult:
+        """Return the result of a run as it stands. Raise TaskResultDoesNotExist, also for what is no id."""
+        from django_tasks_durable.snapshots import read
+
+        try:
+            return results.of_snapshot(read.one(result_id, using=self.settings.database))
+        except RunNotFound as error:
+            raise TaskResultDoesNotExist(result_id) from error
+
+    def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
+        """Say what is wrong with the settings of this alias."""
+        if not apps.is_installed("django_tasks_durable"):
+            return [advice.not_installed(self.alias)]
+        return advice.alias_messages(self.alias, self.params)
+
+    def _admit(self, task: Task[..., Any]) -> None:
+        # The settings cannot change under an instance, so one look at a task is enough.
+        if task is self._validated:
+            return
+        self.validate_task(task)
+        if task.func.__module__ == "__main__":
+            raise InvalidTask(
+                f"{task.name} is defined in the program that was started, where no worker finds it. "
+                "Move it to a tasks.py."
+            )
+        if not isinstance(task, DurableTask):
+            register(task)
+        self._validated = task
+
+    def _tell_enqueued(self, result: DurableTaskResult) -> None:
+        framework = signals()
+        task_enqueued = framework.task_enqueued
+        # Sending only to have the framework's own receiver find its log turned off would cost as much as the result.
+        if is_only_logged(task_enqueued, framework.log_task_enqueued) and not _log.isEnabledFor(logging.DEBUG):
+            return
+        if task_enqueued.receivers:
+            task_enqueued.send(sender=type(self), task_result=result)

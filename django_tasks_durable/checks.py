@@ -1,0 +1,134 @@
+"""What ``manage.py check`` says about tasks: the app's own look at its databases, its tasks and its surroundings.
+
+What one entry of TASKS says about itself is told by ``DurableBackend.check()``, which Django calls.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+from django.db import connections, router
+
+from django_tasks_durable.authoring.tasks import registered
+from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options
+from django_tasks_durable.store.vendors import fitness
+
+TAG = "durable_tasks"
+Messages = list[checks.CheckMessage]
+
+
+def register() -> None:
+    """Register the checks."""
+    checks.register(check_databases, TAG)
+    checks.register(check_tasks, TAG)
+    checks.register(check_time_zone, TAG)
+    checks.register(check_servers, checks.Tags.database)
+    checks.register(check_deployment, TAG, deploy=True)
+
+
+def check_databases(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at the settings of the databases that hold tasks."""
+    messages: Messages = []
+    for alias, options in _usable():
+        messages += _routing(alias, options.database)
+        for finding in fitness.by_settings(connections[options.database], threads=options.concurrency):
+            messages.append(_told(alias, options.database, finding))
+    return messages
+
+
+def check_servers(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
+    """Ask the databases that hold tasks; runs only with ``check --database`` and ``migrate``."""
+    return [
+        _told(alias, options.database, finding)
+        for alias, options in _usable()
+        if options.database in (databases or ())
+        for finding in fitness.by_asking(connections[options.database])
+    ]
+
+
+def check_tasks(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look for tasks that no worker will find."""
+    return [
+        checks.Warning(
+            f"The task {path} is defined in the program that was started, where no worker finds it.",
+            hint="Move it to the tasks.py of an app.",
+            id="durable_tasks.W007",
+        )
+        for path in sorted(registered())
+        if path.startswith("__main__.")
+    ]
+
+
+def check_time_zone(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at USE_TZ."""
+    if settings.USE_TZ or not durable_aliases():
+        return []
+    return [
+        checks.Warning(
+            "USE_TZ is False, so a run_after without a time zone means another instant on another host.",
+            hint="Set USE_TZ = True.",
+            id="durable_tasks.W014",
+        )
+    ]
+
+
+def check_deployment(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at what must not go to production."""
+    messages: Messages = []
+    if os.environ.get("DURABLE_FAULTS"):
+        messages.append(
+            checks.Error(
+                "The environment variable DURABLE_FAULTS asks this process to fail at named points.",
+                hint="It is for tests; unset it.",
+                id="durable_tasks.E023",
+            )
+        )
+    for alias, options in _usable():
+        if options.database != "default":
+            messages.append(
+                checks.Warning(
+                    f"TASKS[{alias!r}] keeps its tasks in {options.database!r}: enqueue is not part of a transaction "
+                    "on 'default'.",
+                    hint="Keep tasks in the database of the models that they work on, "
+                    "or enqueue with transaction.on_commit().",
+                    id="durable_tasks.W006",
+                )
+            )
+    return messages
+
+
+def _usable() -> Iterator[tuple[str, Options]]:
+    """Give the aliases whose options can be used; the others have been told by their backend."""
+    for alias in durable_aliases():
+        try:
+            options = get_options(alias)
+        except InvalidOptions:
+            continue
+        if options.database in settings.DATABASES:
+            yield alias, options
+
+
+def _routing(alias: str, database: str) -> Messages:
+    if router.allow_migrate(database, TAG):
+        return []
+    return [
+        checks.Error(
+            f"TASKS[{alias!r}] keeps its tasks in {database!r}, "
+            "where a database router does not let their tables be made.",
+            hint="Let allow_migrate() return True for the app 'durable_tasks' there, or change OPTIONS['database'].",
+            id="durable_tasks.E007",
+        )
+    ]
+
+
+def _told(alias: str, database: str, finding: fitness.Finding) -> checks.CheckMessage:
+    kind = checks.Error if finding.is_error else checks.Warning
+    return kind(
+        f"The database {database!r} of TASKS[{alias!r}]: {finding.message}",
+        hint=finding.hint,
+        id=f"durable_tasks.{finding.id}",
+    )

@@ -1,0 +1,1 @@
+"""What happens next in one attempt: replay what is remembered, do what is not, and say how it ended."""

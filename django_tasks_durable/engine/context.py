@@ -1,0 +1,347 @@
+"""What a task is given to work with, and the same words for code that is given nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, overload
+from uuid import UUID
+
+from django.utils import timezone
+
+from django_tasks_durable.authoring.options import BackoffLike
+from django_tasks_durable.authoring.tasks import BoundTask, DurableTask
+from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResultStatus
+from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.writes import ClaimedRun
+
+from . import nesting, notes, steps, waits
+from .bodies import CURRENT
+from .drive import arun, run
+from .effects import Act
+from .frame import Frame
+from .inline import InlineSlice
+from .nesting import AsyncNestedCall, NestedCall
+from .waits import MISSING, duration
+
+__all__ = [
+    "DurableContext",
+    "get_context",
+    "interrupt",
+    "log",
+    "progress",
+    "register_result_factory",
+    "sleep",
+    "step",
+    "wait",
+]
+
+R = TypeVar("R")
+# Spelled loosely, because the framework of Django 6 cannot be subscripted when the program runs.
+ResultFactory = Callable[[ClaimedRun, Any], Any]
+_result_factory: ResultFactory | None = None
+
+
+def register_result_factory(factory: ResultFactory | None) -> None:
+    """Let the backend, which stands on a higher floor, make ``context.task_result`` when somebody asks for it."""
+    global _result_factory
+    _result_factory = factory
+
+
+class DurableContext(TaskContext):  # type: ignore[type-arg]
+    """What a run may ask of the engine: to remember, to wait, to call others, to tell how far it is.
+
+    Each word that can wait has a twin for coroutines, whose name begins with ``a``.
+    """
+
+    __slots__ = ("_frame", "_given_result", "_made_result")
+
+    # Django's context is a frozen dataclass; this one keeps its own attributes and no field.
+    __setattr__ = object.__setattr__
+    __delattr__ = object.__delattr__
+    __hash__ = object.__hash__
+
+    def __init__(self, frame: Frame, task_result: TaskResult[..., Any] | None = None) -> None:
+        self._frame = frame
+        self._given_result = task_result
+        self._made_result: TaskResult[..., Any] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of run {self.run_id}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("A context belongs to one attempt of one run on this machine: it cannot be pickled.")
+
+    # --- what it is
+
+    @property
+    def task_result(self) -> TaskResult[..., Any]:  # type: ignore[override]
+        """Django's view of the run, as it was when the attempt began; made when it is first asked for."""
+        if self._given_result is not None:
+            return self._given_result
+        if self._made_result is None:
+            slice = self._frame.slice
+            assert slice.task is not None
+            self._made_result = (_result_factory or _plain_result)(slice.claimed, slice.task)
+        return self._made_result
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1. Waiting, sleeping and a worker's end do not count."""
+        return self._frame.slice.attempt
+
+    @property
+    def run_id(self) -> UUID:
+        """The id of the run."""
+        return self._frame.slice.claimed.run_id
+
+    @property
+    def idempotency_key(self) -> str:
+        """A name for what is being done just now, the same each time it is tried: the run's id and the step's path."""
+        busy = self._frame.scope.busy
+        return f"{self.run_id}:{busy}" if busy else str(self.run_id)
+
+    @property
+    def suspending(self) -> bool:
+        """Whether the body is being left because it waits; ``finally`` blocks run then, too."""
+        return self._frame.strand.suspended() is not None
+
+    # --- what it remembers
+
+    @overload
+    def step(
+        self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
+        backoff: BackoffLike | None = None, **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    @overload
+    def step(
+        self, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
+        backoff: BackoffLike | None = None, **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    def step(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a function and remember its value under a key, so that it is not called again.
+
+        At least once; with ``atomic=True`` its ORM writes and its value are committed together: exactly once.
+        Without a key the function's name is the key.
+        """
+        return run(self._frame.slice, self._step(key, args, kwargs))
+
+    @overload
+    async def astep(
+        self, key: str, function: Callable[..., Awaitable[R]], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
+        backoff: BackoffLike | None = None, **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    @overload
+    async def astep(
+        self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
+        backoff: BackoffLike | None = None, **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    @overload
+    async def astep(self, function: Callable[..., Awaitable[R]], /, *args: Any, **kwargs: Any) -> R: ...
+    @overload
+    async def astep(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R: ...
+    async def astep(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """See step(). The function may be a coroutine function; another one runs on a thread."""
+        return await arun(self._frame.slice, self._step(key, args, kwargs))
+
+    def _step(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Act[Any]:
+        function, *rest = (key, *args) if callable(key) and not isinstance(key, str) else (args or (None,))
+        said = {name: kwargs.pop(name) for name in ("atomic", "max_attempts", "backoff") if name in kwargs}
+        name = key if isinstance(key, str) or not callable(key) else steps.key_for(key)
+        return steps.step(self._frame, name, function, rest, kwargs, **said)
+
+    # --- what it waits for
+
+    def sleep(
+        self,
+        key: str | float | timedelta = "sleep",
+        seconds: float = 0,
+        *,
+        minutes: float = 0,
+        hours: float = 0,
+        days: float = 0,
+        until: datetime | None = None,
+    ) -> datetime:
+        """Sleep, with the worker's slot free meanwhile; return the instant at which it was over."""
+        return run(self._frame.slice, self._sleep(key, seconds, minutes, hours, days, until))
+
+    async def asleep(
+        self,
+        key: str | float | timedelta = "sleep",
+        seconds: float = 0,
+        *,
+        minutes: float = 0,
+        hours: float = 0,
+        days: float = 0,
+        until: datetime | None = None,
+    ) -> datetime:
+        """See sleep()."""
+        return await arun(self._frame.slice, self._sleep(key, seconds, minutes, hours, days, until))
+
+    def _sleep(
+        self,
+        key: str | float | timedelta,
+        seconds: float,
+        minutes: float,
+        hours: float,
+        days: float,
+        until: datetime | None,
+    ) -> Act[datetime]:
+        length = timedelta(days=days, hours=hours, minutes=minutes) + duration(seconds, "seconds")
+        name = key if isinstance(key, str) else "sleep"
+        if not isinstance(key, str):
+            length += duration(key, "sleep")
+        if until is None:
+            return waits.sleep(self._frame, name, duration(length, "sleep"))
+        if length:
+            raise ValueError("sleep() takes a duration or until=, not both.")
+        if not isinstance(until, datetime) or timezone.is_naive(until):
+            raise ValueError(f"until={until!r}: give an aware datetime.")
+        return waits.sleep(self._frame, name, until)
+
+    def interrupt(
+        self,
+        payload: Any = None,
+        *,
+        key: str = "interrupt",
+        timeout: float | timedelta | None = None,
+        default: Any = MISSING,
+    ) -> Any:
+        """Put a question to a person and return the answer. After ``timeout`` (seconds) the default is the answer."""
+        return run(self._frame.slice, self._wait("interrupt", key, payload, timeout, default))
+
+    async def ainterrupt(
+        self,
+        payload: Any = None,
+        *,
+        key: str = "interrupt",
+        timeout: float | timedelta | None = None,
+        default: Any = MISSING,
+    ) -> Any:
+        """See interrupt()."""
+        return await arun(self._frame.slice, self._wait("interrupt", key, payload, timeout, default))
+
+    def wait(
+        self, key: str, request: Any = None, *, timeout: float | timedelta | None = None, default: Any = MISSING
+    ) -> Any:
+        """Wait for an answer to ``request`` under a key. Without a default, WaitTimeout is raised after ``timeout``."""
+        return run(self._frame.slice, self._wait("wait", key, request, timeout, default))
+
+    async def await_(
+        self, key: str, request: Any = None, *, timeout: float | timedelta | None = None, default: Any = MISSING
+    ) -> Any:
+        """See wait(). (``await`` is a word of Python's.)"""
+        return await arun(self._frame.slice, self._wait("wait", key, request, timeout, default))
+
+    def _wait(self, kind: str, key: str, request: Any, timeout: float | timedelta | None, default: Any) -> Act[Any]:
+        length = None if timeout is None else duration(timeout, "timeout")
+        return waits.wait(self._frame, kind, key, request, length, default)
+
+    # --- whom it calls
+
+    @overload
+    def call(self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, **kwargs: Any) -> NestedCall[R]: ...
+    @overload
+    def call(self, task: Any, /, *args: Any, **kwargs: Any) -> NestedCall[Any]: ...
+    def call(self, task: Any, /, *args: Any, **kwargs: Any) -> NestedCall[Any]:
+        """Run another task inside this one, in a scope of its own: an iterator of its partials, then its ``value``."""
+        return NestedCall(self._frame, nesting.call(self._frame, task, args, kwargs))
+
+    @overload
+    def acall(self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, **kwargs: Any) -> AsyncNestedCall[R]: ...
+    @overload
+    def acall(self, task: Any, /, *args: Any, **kwargs: Any) -> AsyncNestedCall[Any]: ...
+    def acall(self, task: Any, /, *args: Any, **kwargs: Any) -> AsyncNestedCall[Any]:
+        """See call(). Iterate over it with ``async for``, or await its value."""
+        return AsyncNestedCall(self._frame, nesting.call(self._frame, task, args, kwargs))
+
+    def gather(self, *branches: Any, return_exceptions: bool = False) -> Any:
+        """Run branches side by side, each in a scope of its own: tasks with ``bind(...)``, or functions.
+
+        Takes a mapping of names to branches and returns a dict, or takes branches and returns a list. Each branch goes
+        on to its own end or wait, then the run suspends once with all waits. The first failure is raised when all rest.
+        """
+        named, has_names = nesting.named(branches)
+        values = run(self._frame.slice, nesting.gather(self._frame, named, return_exceptions))
+        return values if has_names else list(values.values())
+
+    async def agather(self, *branches: Any, return_exceptions: bool = False) -> Any:
+        """See gather()."""
+        named, has_names = nesting.named(branches)
+        values = await arun(self._frame.slice, nesting.gather(self._frame, named, return_exceptions))
+        return values if has_names else list(values.values())
+
+    # --- what it tells
+
+    def progress(self, percent: float | None = None, label: str | None = None, /, **meta: Any) -> None:
+        """Say how far the run is, from 0 to 100; None leaves what was said before."""
+        notes.progress(self._frame, percent, label, meta)
+
+    def log(self, message: str, /, *, level: str = "info", percent: float | None = None, **data: Any) -> None:
+        """Write a line into the run's timeline."""
+        notes.log(self._frame, message, level, percent, data)
+
+    def finish(self, value: Any) -> None:
+        """Say what an async generator returns, which Python does not let it do by ``return``."""
+        self._frame.finished = (value,)
+
+
+def _plain_result(claimed: ClaimedRun, task: Task[..., Any]) -> TaskResult[..., Any]:
+    return TaskResult(
+        task=task,
+        id=str(claimed.run_id),
+        status=TaskResultStatus.RUNNING,
+        enqueued_at=claimed.enqueued_at,
+        started_at=claimed.started_at,
+        finished_at=None,
+        last_attempted_at=None,
+        args=codec.readable(claimed.args),
+        kwargs=codec.readable(claimed.kwargs),
+        backend=claimed.backend,
+        errors=[],
+        worker_ids=[],
+    )
+
+
+# --- the same words for code that is given no context: the current one's, or at once and remembering nothing
+
+
+def get_context() -> DurableContext:
+    """Return the context of the task that runs just now; outside of one, a context that remembers nothing."""
+    frame = CURRENT.get()
+    if frame is not None:
+        return frame.context
+    return InlineSlice(DurableContext).root.context
+
+
+def step(key: Any, /, *args: Any, **kwargs: Any) -> Any:
+    """See DurableContext.step()."""
+    return get_context().step(key, *args, **kwargs)
+
+
+def sleep(key: str | float | timedelta = "sleep", seconds: float = 0, **options: Any) -> datetime:
+    """See DurableContext.sleep(). Outside of a task it does not sleep."""
+    return get_context().sleep(key, seconds, **options)
+
+
+def interrupt(payload: Any = None, **options: Any) -> Any:
+    """See DurableContext.interrupt(). Outside of a task it raises Interrupted, or takes the default."""
+    return get_context().interrupt(payload, **options)
+
+
+def wait(key: str, request: Any = None, **options: Any) -> Any:
+    """See DurableContext.wait(). Outside of a task it raises Interrupted, or takes the default."""
+    return get_context().wait(key, request, **options)
+
+
+def progress(percent: float | None = None, label: str | None = None, /, **meta: Any) -> None:
+    """See DurableContext.progress()."""
+    get_context().progress(percent, label, **meta)
+
+
+def log(message: str, /, **options: Any) -> None:
+    """See DurableContext.log()."""
+    get_context().log(message, **options)

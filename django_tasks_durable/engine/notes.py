@@ -1,0 +1,77 @@
+"""What a body tells of itself without waiting: how far it is, and what it did."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from typing import Any
+
+from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.status import Level, StepKind
+from django_tasks_durable.primitives.writes import Append, Line, SetProgress
+
+from .frame import Frame
+from .records import printable
+
+LABEL_LENGTH = 200
+LEVELS = {**{level.value: level for level in Level}, "warning": Level.WARN}
+
+
+def progress(frame: Frame, percent: float | None, label: str | None, meta: dict[str, Any]) -> None:
+    """Say how far the run is. What an earlier slice has said already is not said again."""
+    share = _share(percent)
+    text = codec.encode(meta, where="meta", limit=frame.slice.limit) if meta else None
+    _hand_over(
+        frame,
+        SetProgress(
+            lease=frame.slice.claimed.lease,
+            percent=share,
+            label=None if label is None else printable(str(label), LABEL_LENGTH),
+            meta=text,
+        ),
+    )
+
+
+def log(frame: Frame, message: str, level: str, percent: float | None, data: dict[str, Any]) -> None:
+    """Write a line into the timeline. What an earlier slice has written already is not written again."""
+    line = Line(
+        kind=StepKind.LOG,
+        message=printable(str(message)),
+        level=_level(level),
+        path=frame.path.rstrip("/"),
+        percent=_share(percent),
+        data=codec.encode(data, where="data", limit=frame.slice.limit) if data else "",
+    )
+    _hand_over(frame, Append(lease=frame.slice.claimed.lease, line=line))
+
+
+def _hand_over(frame: Frame, fact: Append | SetProgress) -> None:
+    suspended = frame.strand.suspended()
+    if suspended is not None:
+        raise suspended
+    frame.slice.check()
+    if frame.is_replaying:
+        return
+    notes = frame.strand.atomic
+    if notes is not None:
+        notes.facts.append(fact)
+    else:
+        frame.slice.store.submit(fact)
+
+
+def _share(percent: float | None) -> float | None:
+    if percent is None:
+        return None
+    share = float(percent)
+    if not math.isfinite(share):
+        raise ValueError(f"percent={percent!r}: give a number from 0 to 100.")
+    return min(max(share, 0.0), 100.0)
+
+
+def _level(name: str) -> Level:
+    found = LEVELS.get(name)
+    if found is not None:
+        return found
+    like = difflib.get_close_matches(str(name), LEVELS, n=1)
+    hint = f"Did you mean {like[0]!r}?" if like else f"There are {', '.join(Level.values)}."
+    raise ValueError(f"level={name!r} is unknown. {hint}")

@@ -1,0 +1,252 @@
+"""What a run's history says about each primitive that its code asks for. Pure: no clock, no store, no user code.
+
+A primitive is known by its path: the path of its scope, then ``kind:key``, then ``#n`` for the n-th use of that key in
+the scope. A nested call and a branch of a gather are scopes of their own, under their own path.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django_tasks_durable.exceptions import ConcurrentScope, Drift, InvalidKey
+from django_tasks_durable.primitives.status import CheckpointKind
+from django_tasks_durable.primitives.writes import CheckpointRecord, History, WaitRecord
+
+from .order import Order
+
+PATH_LENGTH = 400
+# Room for the numbered tries that a step may leave behind under its path.
+SUFFIX_LENGTH = 12
+TRY = "!try:"
+_LOOKS_NUMBERED = re.compile(r"#\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a primitive stands: its path, and its place in the order of its scope."""
+
+    scope: str
+    path: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """It was done before. ``text`` is the JSON text of its value."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedFailure:
+    """It failed before and the body went on from there. ``text`` is the JSON text of its error."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Its question has been answered, and the answer not yet been taken up."""
+
+    wait: WaitRecord
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MustWait:
+    """Its question was put before and nobody has answered."""
+
+    wait: WaitRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """It has never been done to its end. ``tries`` are the earlier tries that failed, oldest first."""
+
+    tries: tuple[CheckpointRecord, ...] = ()
+
+
+Decision = Replayed | ReplayedFailure | Answered | MustWait | Perform
+PERFORM = Perform()
+
+
+class Replay:
+    """The history of a run, asked by path."""
+
+    __slots__ = ("_checkpoints", "_orders", "_waits", "inbox", "partials")
+
+    def __init__(self, history: History) -> None:
+        self._checkpoints = {record.path: record for record in history.checkpoints}
+        self._waits = {record.path: record for record in history.waits}
+        self.partials = history.partials
+        self.inbox = history.inbox
+        self._orders: dict[str, Order] = {}
+        self._index(history.checkpoints)
+        self._index(wait for wait in history.waits if wait.path not in self._checkpoints)
+
+    def _index(self, records: Iterable[CheckpointRecord | WaitRecord]) -> None:
+        orders = self._orders
+        for record in records:
+            path = record.path
+            is_try = record.kind == CheckpointKind.TRY
+            if is_try:
+                path = path.rpartition(TRY)[0]
+            scope, slash, _ = path.rpartition("/")
+            order = orders.get(scope + slash)
+            if order is None:
+                order = orders[scope + slash] = Order()
+                self._index_ancestors(scope)
+            order.heads.add(path)
+            if not is_try:
+                order.add(record.position, path, record.fingerprint)
+
+    def _index_ancestors(self, path: str) -> None:
+        """A record inside a nested call shows that its callers had come as far as the call."""
+        while path:
+            scope, slash, _ = path.rpartition("/")
+            self._orders.setdefault(scope + slash, Order()).heads.add(path)
+            path = scope
+
+    def order(self, scope: str) -> Order:
+        """Return the order of one scope."""
+        return self._orders.get(scope) or Order()
+
+    def decide(self, path: str, kind: CheckpointKind) -> Decision | None:
+        """Say what becomes of the primitive at this path; None when the history holds another kind there."""
+        record = self._checkpoints.get(path)
+        if record is not None:
+            if record.kind != kind:
+                return None
+            return ReplayedFailure(record.value) if record.failed else Replayed(record.value)
+        wait = self._waits.get(path)
+        if wait is not None:
+            if kind != CheckpointKind.WAIT:
+                return None
+            return MustWait(wait) if wait.answer is None else Answered(wait, wait.answer)
+        if kind == CheckpointKind.STEP:
+            tries = self._tries(path)
+            if tries:
+                return Perform(tries)
+        return PERFORM
+
+    def _tries(self, path: str) -> tuple[CheckpointRecord, ...]:
+        tries: list[CheckpointRecord] = []
+        while (record := self._checkpoints.get(f"{path}{TRY}{len(tries) + 1}")) is not None:
+            tries.append(record)
+        return tuple(tries)
+
+    def kind_at(self, path: str) -> str:
+        """Tell what the history holds at a path, for a message."""
+        record = self._checkpoints.get(path) or self._waits.get(path)
+        return f"{path} ({record.kind})" if record is not None else path
+
+
+class Scope:
+    """One order of primitives: the body of a run, of a nested call, or of a branch of a gather."""
+
+    __slots__ = ("_compared", "_heads", "_lock", "_order", "_uses", "busy", "path", "position", "replay")
+
+    def __init__(self, replay: Replay, path: str = "") -> None:
+        self.replay = replay
+        self.path = path
+        self.position = 0
+        self.busy = ""
+        self._uses: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._order = replay.order(path)
+        self._heads = len(self._order.heads)
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether earlier slices came further in this scope than this one has come yet."""
+        return self._heads > 0
+
+    def begin(self, kind: str, key: str, fingerprint: str = "") -> Place:
+        """Keep others out and take the next place. Call end() when the primitive is through.
+
+        Raise InvalidKey, ConcurrentScope when another primitive is under way (on any thread), or Drift when the history
+        has something else at this place.
+        """
+        name, path = self._next_path(kind, key)
+        self.hold(path)
+        try:
+            self._compare(path, fingerprint)
+        except BaseException:
+            self.end()
+            raise
+        place = Place(self.path, path, self.position)
+        self.position += 1
+        self._uses[name] = self._uses.get(name, 0) + 1
+        if path in self._order.heads:
+            self._heads -= 1
+        return place
+
+    def also(self, kind: str, key: str, fingerprint: str = "") -> Place:
+        """Take one more place for the primitive that is under way."""
+        self.end()
+        return self.begin(kind, key, fingerprint)
+
+    def hold(self, asked: str) -> None:
+        """Keep others out. Raise ConcurrentScope when a primitive is under way."""
+        if not self._lock.acquire(blocking=False):
+            raise ConcurrentScope(self.busy, asked)
+        self.busy = asked
+
+    def end(self) -> None:
+        """Let others in."""
+        self.busy = ""
+        self._lock.release()
+
+    def _next_path(self, kind: str, key: str) -> tuple[str, str]:
+        _check_key(key)
+        name = f"{self.path}{kind}:{key}"
+        uses = self._uses.get(name, 0) + 1
+        path = name if uses == 1 else f"{name}#{uses}"
+        most = PATH_LENGTH - SUFFIX_LENGTH
+        if len(path) > most:
+            raise InvalidKey(key, f"its path {path[:60]}… has {len(path)} characters, {most} is the most.")
+        return name, path
+
+    def _compare(self, path: str, fingerprint: str) -> None:
+        compared = self._order.compared
+        if self.position >= len(compared):
+            return
+        expected, arguments = compared[self.position]
+        if expected != path:
+            raise Drift(self.path, self.position, expected, path)
+        if arguments != fingerprint:
+            raise Drift(
+                self.path,
+                self.position,
+                f"{expected} (arguments {arguments[:8]})",
+                f"{path} (arguments {fingerprint[:8]})",
+            )
+
+    def decide(self, place: Place, kind: CheckpointKind) -> Decision:
+        """Say what becomes of the primitive at this place. Raise Drift when the history has another kind there."""
+        decision = self.replay.decide(place.path, kind)
+        if decision is None:
+            raise Drift(place.scope, place.position, self.replay.kind_at(place.path), f"{place.path} ({kind})")
+        return decision
+
+    def finish(self) -> None:
+        """Hear that the body has returned. Raise Drift when the history went on from here."""
+        compared = self._order.compared
+        if self.position < len(compared):
+            raise Drift(self.path, self.position, compared[self.position][0], "the end")
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise InvalidKey(key, f"it is of type {type(key).__name__}, not a str.")
+    if not key:
+        raise InvalidKey(key, "it is empty.")
+    if "/" in key:
+        raise InvalidKey(key, "it contains '/', which parts the scopes of a path.")
+    if not key.isprintable():
+        raise InvalidKey(key, "it contains a character that cannot be printed.")
+    if TRY in key or _LOOKS_NUMBERED.search(key):
+        raise InvalidKey(key, "'#' with a number at its end, and '!try:', are what the engine adds to paths.")

@@ -1,0 +1,159 @@
+"""One stretch of a run, from its claim to its outcome: what its lines of execution share."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django_tasks_durable.conf import get_options
+from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
+from django_tasks_durable.primitives import clock
+from django_tasks_durable.primitives.status import WakeReason
+from django_tasks_durable.primitives.writes import ClaimedRun, History, RunStore, Suspended
+from django_tasks_durable.store import user_transactions
+
+from .control import AttemptControl
+from .frame import Frame, Pending, Strand
+from .replay import Replay
+
+if TYPE_CHECKING:
+    from django_tasks_durable.compat import Task
+
+    from .bodies import Body
+    from .context import DurableContext
+
+E = TypeVar("E", bound=BaseException)
+
+
+class Slice:
+    """One stretch of a run, from its claim to its outcome: what its lines of execution share."""
+
+    is_inline = False
+
+    def __init__(
+        self,
+        claimed: ClaimedRun,
+        store: RunStore,
+        control: AttemptControl,
+        make_context: Callable[[Frame], DurableContext],
+    ) -> None:
+        self.claimed = claimed
+        self.store = store
+        self.control = control
+        self.task: Task[..., Any] | None = None
+        self.timeout: float | None = None
+        self.deadline: float | None = None
+        self.is_over = False
+        # Whether the control's reason was raised in the body; then it decides the outcome, whatever came of it.
+        self.was_stopped = False
+        self.has_timed_out = False
+        # Whether somebody outside cancelled the asyncio task that carries the attempt.
+        self.was_cancelled = False
+        self.interrupted: KeyboardInterrupt | None = None
+        self.subtasks: set[asyncio.Task[Any]] = set()
+        # An error that no handler in the body may overrule.
+        self.doom: DurableError | None = None
+        self.error: BaseException | None = None
+        self.failures: list[tuple[BaseException, str]] = []
+        self.bodies: list[Body] = []
+        self.partials = 0
+        # By thread: how many transactions were open before any body ran there (a test's own, for one).
+        self._depths = {threading.get_ident(): user_transactions.depths()}
+        self.strand = Strand()
+        self.root = Frame(self, self.strand, "")
+        self.make_context = make_context
+        # Branches on other threads may be the first to ask for the history, or for a scope.
+        self.lock = threading.RLock()
+        self._replay: Replay | None = None
+
+    @property
+    def replay(self) -> Replay:
+        """The run's history, read when it is first asked for; a fresh run has none."""
+        if self._replay is None:
+            with self.lock:
+                if self._replay is None:
+                    claimed = self.claimed
+                    self._replay = Replay(
+                        History(inbox=claimed.inbox) if claimed.is_fresh else self.store.history(claimed)
+                    )
+        return self._replay
+
+    @property
+    def limit(self) -> int:
+        """The most bytes that a value may take."""
+        return get_options(self.claimed.backend).max_payload_bytes
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, counted from 1."""
+        return self.claimed.attempts + 1
+
+    def now(self) -> datetime:
+        """Return the database's instant, as far as this process can tell without asking."""
+        return self.claimed.now_at + timedelta(seconds=clock.monotonic() - self.claimed.claimed_monotonic)
+
+    def start_timeout(self, seconds: float | None) -> None:
+        """Let the attempt end when it takes longer than this."""
+        if seconds is not None:
+            self.timeout = seconds
+            self.deadline = clock.monotonic() + seconds
+
+    def lost(self) -> LeaseLost:
+        """Make the refusal of this attempt's lease."""
+        return LeaseLost(self.claimed.run_id, self.claimed.lease.token)
+
+    def check(self) -> None:
+        """Raise what ends the attempt, if anything does."""
+        reason = self.control.reason
+        if reason is not None:
+            self.was_stopped = True
+            raise reason
+        if self.is_over:
+            raise self.lost()
+        if self.doom is not None:
+            raise self.doom
+        if self.deadline is not None and clock.monotonic() > self.deadline:
+            self.has_timed_out = True
+            raise TaskTimeout(self.timeout or 0.0)
+
+    def enter_thread(self) -> None:
+        """Note that a body is about to run on this thread, if it is the first."""
+        if threading.get_ident() not in self._depths:
+            self._depths[threading.get_ident()] = user_transactions.depths()
+
+    def remember(self, error: E, path: str) -> E:
+        """Keep in mind that this error is the failure of a checkpoint, and return it."""
+        self.failures.append((error, path))
+        return error
+
+    def suspend(self, strand: Strand, *pending: Pending) -> None:
+        """Leave the body until something happens. Raise Suspend, or SuspendInAtomic in a transaction of the user's."""
+        path = pending[0].path
+        if user_transactions.deeper_than(self._depths.get(threading.get_ident(), {})):
+            raise SuspendInAtomic(path)
+        strand.pending.extend(pending)
+        strand.suspend = Suspend(path)
+        raise strand.suspend
+
+    def suspension(self) -> Suspended:
+        """Return the outcome that puts the run to rest with all that it waits for."""
+        pending = self.strand.pending
+        timed = sorted((each for each in pending if each.wake_at is not None), key=lambda each: each.wake_at)  # type: ignore[arg-type, return-value]
+        is_parked = any(each.is_question for each in pending)
+        return Suspended(
+            lease=self.claimed.lease,
+            parked=is_parked,
+            wake_at=timed[0].wake_at if timed else None,
+            reason=WakeReason.NONE if is_parked or not timed else timed[0].reason,
+            inbox=self.replay.inbox,
+            waits=tuple(each.wait for each in pending if each.wait is not None),
+            checkpoints=tuple(each.checkpoint for each in pending if each.checkpoint is not None),
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Wait on this thread, unless a test has stopped the clock: then nobody could end the wait."""
+        if clock.frozen_at() is None:
+            self.control.pause(seconds)

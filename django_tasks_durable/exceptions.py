@@ -1,0 +1,376 @@
+"""Every error of this package, each named for what is wrong and saying what to do next."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+
+class DurableError(Exception):
+    """The base of this package's errors. Do not raise directly."""
+
+    code = "DURABLE"
+
+
+class NotSerializable(DurableError, TypeError):
+    """A value cannot be stored as JSON. ``path`` says where in the value."""
+
+    code = "NOT_SERIALIZABLE"
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        self.problem = problem
+        super().__init__(f"{path} cannot be stored: {problem}")
+
+
+class Unreadable(DurableError, ValueError):
+    """A stored value cannot be made again in this process."""
+
+    code = "UNREADABLE"
+
+    def __init__(self, tag: str, problem: str) -> None:
+        self.tag, self.problem = tag, problem
+        super().__init__(f"A stored {tag} cannot be read: {problem}")
+
+
+class PayloadTooLarge(DurableError):
+    """A value is larger than the limit that the settings give it."""
+
+    code = "PAYLOAD_TOO_LARGE"
+
+    def __init__(self, path: str, size: int, limit: int) -> None:
+        self.path, self.size, self.limit = path, size, limit
+        super().__init__(
+            f"{path} takes {size:,} bytes as JSON, the limit is {limit:,}. "
+            "Store it elsewhere and pass a reference, or raise OPTIONS['max_payload_bytes']."
+        )
+
+
+class Drift(DurableError):
+    """The code asks for something else than what the run's history holds at this place."""
+
+    code = "DRIFT"
+
+    def __init__(self, scope: str, position: int, expected: str, found: str) -> None:
+        self.scope, self.position, self.expected, self.found = scope, position, expected, found
+        where = f"scope {scope!r}" if scope else "the task"
+        super().__init__(
+            f"Place {position} of {where}: the history has {expected!r}, the code now asks for {found!r}. "
+            "Nothing was run. Bring the old code back and retry the run, or start a new one."
+        )
+
+
+class SuspensionSwallowed(DurableError):
+    """The body went on although a primitive had suspended it."""
+
+    code = "SUSPENSION_SWALLOWED"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"The wait at {path!r} suspended the run, but the body caught that and went on. "
+            "Do not catch BaseException around a primitive without raising it again."
+        )
+
+
+class SuspendInAtomic(DurableError):
+    """A primitive that waits was used inside an open transaction."""
+
+    code = "SUSPEND_IN_ATOMIC"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path!r} would suspend the run inside an open transaction.atomic() block, which would roll back or stay open "
+            "for as long as the run waits. Move the wait out of the block."
+        )
+
+
+class ConcurrentScope(DurableError):
+    """Two primitives were in use at once in one scope."""
+
+    code = "CONCURRENT_SCOPE"
+
+    def __init__(self, busy: str, asked: str) -> None:
+        self.busy, self.asked = busy, asked
+        super().__init__(
+            f"{asked!r} was asked for while {busy!r} was still under way in the same scope, so their order would be chance. "
+            "Use context.gather() to run things side by side."
+        )
+
+
+class InsideAtomicStep(DurableError):
+    """A primitive was used inside an atomic step."""
+
+    code = "INSIDE_ATOMIC_STEP"
+
+    def __init__(self, outer: str, asked: str) -> None:
+        self.outer, self.asked = outer, asked
+        super().__init__(
+            f"{asked!r} was asked for inside the atomic step {outer!r}. Only progress() and log() may be used there."
+        )
+
+
+class NonRetryable(DurableError):
+    """Raise this, or a subclass, to fail a run at once whatever attempts are left."""
+
+    code = "NON_RETRYABLE"
+
+
+class StepFailed(DurableError):
+    """A step failed in an earlier slice; its own exception class is not at hand any more."""
+
+    code = "STEP_FAILED"
+
+    def __init__(self, message: str, exception_class_path: str = "") -> None:
+        self.exception_class_path = exception_class_path
+        super().__init__(message)
+
+
+class UnknownTask(DurableError):
+    """No task of this name is registered in this process."""
+
+    code = "UNKNOWN_TASK"
+
+    def __init__(self, task_path: str) -> None:
+        self.task_path = task_path
+        super().__init__(
+            f"No task named {task_path!r} is registered here. Is its app in INSTALLED_APPS, and is it in a tasks.py?"
+        )
+
+
+class RunNotFound(DurableError, LookupError):
+    """There is no run of this id, or not for this user."""
+
+    code = "NOT_FOUND"
+
+    def __init__(self, run_id: UUID | str) -> None:
+        self.run_id = run_id
+        super().__init__(f"There is no task run {run_id}.")
+
+
+class NotWaiting(DurableError):
+    """An answer was given to a run, or under a token, that waits for nothing."""
+
+    code = "NOT_WAITING"
+
+    def __init__(self, run_id: UUID | str, state: str, token: str | None = None) -> None:
+        self.run_id, self.state, self.token = run_id, state, token
+        what = f"has no pending wait with the token {token!r}" if token else "does not wait for an answer"
+        super().__init__(f"Run {run_id} {what}: it is {state}.")
+
+
+class DeadlinePassed(NotWaiting):
+    """An answer came after its question's deadline: the run goes on without it."""
+
+    code = "DEADLINE_PASSED"
+
+    def __init__(self, run_id: UUID | str, deadline: datetime, token: str) -> None:
+        super().__init__(run_id, "past its deadline", token)
+        self.deadline = deadline
+        self.args = (
+            f"Run {run_id} took answers until {deadline.isoformat(timespec='seconds')}; it goes on without one.",
+        )
+
+
+class AmbiguousResume(DurableError):
+    """Several waits are pending, so the answer must say by its token which one it is for."""
+
+    code = "AMBIGUOUS_RESUME"
+
+    def __init__(self, run_id: UUID | str, tokens: list[str]) -> None:
+        self.run_id, self.tokens = run_id, tokens
+        super().__init__(f"Run {run_id} waits for {len(tokens)} answers; name one of the tokens {', '.join(tokens)}.")
+
+
+class AlreadyResolved(DurableError):
+    """Another answer was given before. The first one stands."""
+
+    code = "ALREADY_RESOLVED"
+
+    def __init__(self, token: str) -> None:
+        self.token = token
+        super().__init__(f"The wait {token} was answered before, with another answer. The first answer stands.")
+
+
+class InvalidTransition(DurableError):
+    """What was asked for cannot be done with a run in this state."""
+
+    code = "INVALID_TRANSITION"
+
+    def __init__(self, run_id: UUID | str, act: str, state: str) -> None:
+        self.run_id, self.act, self.state = run_id, act, state
+        super().__init__(f"Run {run_id} is {state}: it cannot be asked to {act}.")
+
+
+class TaskCancelled(DurableError):
+    """The run was cancelled. This is the error that Django's TaskResult of a cancelled run shows."""
+
+    code = "CANCELLED"
+
+
+class WorkerCrashed(DurableError):
+    """The run was lost with its worker as often as it may be, without getting any further."""
+
+    code = "CRASHED"
+
+    def __init__(self, deliveries: int) -> None:
+        self.deliveries = deliveries
+        super().__init__(
+            f"The worker died {deliveries} time(s) in a row while it ran this task, without a new checkpoint in between. "
+            "Look for a crash, a kill for memory or os._exit in the task, then retry the run."
+        )
+
+
+class InvalidKey(DurableError, ValueError):
+    """The key of a primitive cannot be part of a path."""
+
+    code = "INVALID_KEY"
+
+    def __init__(self, key: object, problem: str) -> None:
+        self.key, self.problem = key, problem
+        super().__init__(f"The key {key!r} cannot be used: {problem}")
+
+
+class WaitTimeout(DurableError, TimeoutError):
+    """Nobody answered a question before its deadline, and it has no default answer."""
+
+    code = "WAIT_TIMEOUT"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"Nobody answered {path!r} before its deadline. Give it a default, or catch WaitTimeout.")
+
+
+class TaskTimeout(DurableError, TimeoutError):
+    """An attempt took longer than the task's ``timeout``."""
+
+    code = "TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"The attempt took longer than the {seconds:g} s that the task's timeout gives it.")
+
+
+class IdempotencyConflict(DurableError):
+    """A run of this name is still open, with other arguments."""
+
+    code = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"The run {name!r} is open and was given other arguments. Choose another name, or let it end first."
+        )
+
+
+class PersistenceFailed(DurableError):
+    """The database refused to store a fact, so the step or the outcome that wanted it stored has failed."""
+
+    code = "PERSISTENCE_FAILED"
+
+    def __init__(self, cause: BaseException) -> None:
+        self.cause = cause
+        super().__init__(f"The database refused to store it: {cause}")
+
+
+class AttemptBroken(DurableError):
+    """An attempt ended without an outcome: a fault of this package or of an executor, not of the task."""
+
+    code = "BROKEN"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The attempt broke without an outcome; the worker's log holds the traceback. Retry the run once mended."
+        )
+
+
+class Interrupted(DurableError):
+    """A run that was driven in process waits for an answer."""
+
+    code = "INTERRUPTED"
+
+    def __init__(self, payload: object, token: str) -> None:
+        self.payload, self.token = payload, token
+        super().__init__(f"The run waits for an answer to {payload!r}.")
+
+
+class SnapshotFormat(DurableError, ValueError):
+    """A snapshot is none, or is damaged. ``errors`` says all that is wrong, each with its place."""
+
+    code = "SNAPSHOT_FORMAT"
+
+    def __init__(self, errors: list[str]) -> None:
+        self.errors = errors
+        more = f" (and {len(errors) - 1} more, in .errors)" if len(errors) > 1 else ""
+        super().__init__(f"{errors[0]}{more}")
+
+
+class SnapshotMismatch(DurableError, ValueError):
+    """A snapshot is sound, but of something else. ``what`` is task, workflow, steps or definition."""
+
+    code = "SNAPSHOT_MISMATCH"
+
+    def __init__(self, what: str, expected: object, found: object) -> None:
+        self.what, self.expected, self.found = what, expected, found
+        super().__init__(
+            f"The snapshot is of another {what}: it has {found!r}, expected was {expected!r}. Nothing was restored."
+        )
+
+
+class SnapshotDecode(DurableError, ValueError):
+    """A value in a snapshot cannot be made again in this process. ``step`` says where it is."""
+
+    code = "SNAPSHOT_DECODE"
+
+    def __init__(self, step: str, problem: str) -> None:
+        self.step, self.problem = step, problem
+        super().__init__(f"The value of {step!r} in the snapshot cannot be read: {problem}")
+
+
+class VersionMismatch(DurableError):
+    """A snapshot was made by another version of its task, and nothing leads from there to here."""
+
+    code = "VERSION_MISMATCH"
+
+    def __init__(self, stored: int, current: int, problem: str) -> None:
+        self.stored, self.current = stored, current
+        super().__init__(f"The snapshot is of version {stored} of its task, the code is version {current}: {problem}")
+
+
+class RunExists(DurableError):
+    """A run of this id is in the store already."""
+
+    code = "RUN_EXISTS"
+
+    def __init__(self, run_id: UUID | str) -> None:
+        self.run_id = run_id
+        super().__init__(f"There is a run {run_id} already. Restore the snapshot under another id.")
+
+
+class ControlFlow(BaseException):
+    """The base of what stops a body from outside; ``except Exception`` cannot eat it. Do not raise directly."""
+
+
+class Suspend(ControlFlow):
+    """A primitive waits: the body is left and will be replayed later."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(path)
+
+
+class LeaseLost(ControlFlow):
+    """The attempt may no longer write: another worker has the run, or an operator ended it."""
+
+    def __init__(self, run_id: UUID, token: int) -> None:
+        self.run_id, self.token = run_id, token
+        super().__init__(f"The lease {token} of run {run_id} is lost; nothing more of this attempt is written.")
+
+
+class RunCancelled(ControlFlow):
+    """Somebody asked for the run to be cancelled; it ends at the next primitive."""
+
+
+class ShuttingDown(ControlFlow):
+    """The worker stops; the run is given back and goes on elsewhere from its last checkpoint."""

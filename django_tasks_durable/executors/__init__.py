@@ -1,0 +1,1 @@
+"""How one attempt is carried: on a thread, or on the event loop."""

@@ -1,0 +1,1 @@
+"""What tells others, live, that something has changed."""

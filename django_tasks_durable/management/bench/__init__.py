@@ -1,0 +1,1 @@
+"""What ``benchtasks`` measures, where, and what it holds the figures against."""

@@ -1,0 +1,168 @@
+"""The rows that scenes begin with and read their figures from, set by set."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from django_tasks_durable.compat import Task
+from django_tasks_durable.models import TaskRun
+from django_tasks_durable.primitives import clock
+from django_tasks_durable.primitives.ids import new_id
+from django_tasks_durable.store import intake, vendors
+
+from .tasks import nothing
+
+RUNS = "durable_tasks_taskrun"
+TABLES = ("durable_tasks_step", "durable_tasks_checkpoint", "durable_tasks_wait", RUNS)
+LOOK_SECONDS = 0.02
+ROWS_AT_ONCE = 50_000
+
+
+class TookTooLong(Exception):
+    """The worker did not come to the end of what it was given."""
+
+
+def empty() -> None:
+    """Take away all runs and what they left behind; the workers' own rows stay."""
+    session = vendors.session()
+    if session.brand.has_arrays:
+        session.execute(f"TRUNCATE {', '.join(TABLES)}")
+    else:
+        for table in TABLES:
+            session.execute(f"DELETE FROM {table}")
+
+
+def fill(task: Task[..., Any], count: int, arguments: tuple[Any, ...] = ()) -> list[UUID]:
+    """Enqueue many calls of a task in one transaction, which also wakes the workers."""
+    return intake.enqueue_many(task, [(arguments, {})] * count, using="default", backend_alias="default")
+
+
+@contextmanager
+def drained(seconds: float) -> Iterator[None]:
+    """Wait, on leaving, until no run is due or in a worker's hands. Raise TookTooLong."""
+    yield
+    session = vendors.session()
+    end = clock.monotonic() + seconds
+    question = (
+        f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {RUNS} WHERE status IN ('CLAIMED', 'RUNNING')) "
+        f"OR EXISTS (SELECT 1 FROM {RUNS} WHERE status = 'READY' AND queue_name = 'default' AND ready_rank = 0 "
+        f"AND due_at <= {session.now})"
+    )
+    while session.execute(question):
+        if clock.monotonic() > end:
+            raise TookTooLong(f"After {seconds:g} s there still were runs that the worker had not finished.")
+        pause(LOOK_SECONDS)
+
+
+def rate_of_the_drain(begun: datetime) -> float:
+    """Return how many runs a second were finished, by the database's clock.
+
+    The window begins with the first commit of outcomes and leaves those out, since nobody knows how long they took; a
+    drain that is one commit long is measured from ``begun``.
+    """
+    session = vendors.session()
+    (row,) = session.execute(
+        f"SELECT MIN(finished_at), MAX(finished_at), COUNT(*) FROM {RUNS} WHERE status = 'SUCCESSFUL' "
+        f"AND finished_at >= {session.brand.literal_instant(begun)}"
+    )
+    if not row[2]:
+        raise TookTooLong("No run was finished.")
+    first, last = session.instant(row[0]), session.instant(row[1])
+    if first == last:
+        return float(row[2] / max((last - begun).total_seconds(), 1e-3))
+    ((early,),) = session.execute(
+        f"SELECT COUNT(*) FROM {RUNS} WHERE finished_at = {session.brand.literal_instant(first)}"
+    )
+    return float((row[2] - early) / (last - first).total_seconds())
+
+
+def now() -> datetime:
+    """Ask the database what time it is."""
+    return vendors.session().now_at()
+
+
+def results() -> list[Any]:
+    """Return what the successful runs returned, oldest run first."""
+    found = vendors.session().execute(f"SELECT result FROM {RUNS} WHERE status = 'SUCCESSFUL' ORDER BY enqueued_at, id")
+    return [json.loads(text) for (text,) in found]
+
+
+def workers_alive() -> int:
+    """Count the workers that have registered and not left."""
+    return int(vendors.session().execute("SELECT COUNT(*) FROM durable_tasks_worker WHERE dead_at IS NULL")[0][0])
+
+
+def questions_of(run_id: UUID) -> int:
+    """Count the questions that a run has put while it waits, 0 while it does not."""
+    session = vendors.session()
+    found = session.execute(
+        "SELECT COUNT(*) FROM durable_tasks_wait WHERE run_id = %s AND EXISTS "
+        f"(SELECT 1 FROM {RUNS} WHERE id = %s AND status = 'WAITING')",
+        (session.uuid(run_id), session.uuid(run_id)),
+    )
+    return int(found[0][0])
+
+
+def result_of(run_id: UUID) -> Any:
+    """Return what a run returned, None while it has not ended well."""
+    session = vendors.session()
+    found = session.execute(
+        f"SELECT result FROM {RUNS} WHERE id = %s AND status = 'SUCCESSFUL'", (session.uuid(run_id),)
+    )
+    return json.loads(found[0][0]) if found else None
+
+
+def pause(seconds: float) -> None:
+    """Wait without looking."""
+    time.sleep(seconds)
+
+
+def add_finished(count: int) -> None:
+    """Insert finished runs, set by set. Their timelines are left out: no claim and no commit reads another run's."""
+    session = vendors.session()
+    now = session.now
+    _copy_of_one(
+        count, status="'SUCCESSFUL'", result="'null'", due_at="NULL", started_at=now, finished_at=now, lease_token="1"
+    )
+
+
+def add_future(count: int) -> None:
+    """Insert runs that are due tomorrow, set by set, in the queue and with the priority of those that are due now."""
+    session = vendors.session()
+    tomorrow = session.brand.literal_instant(session.now_at() + timedelta(days=1))
+    _copy_of_one(count, due_at=tomorrow, run_after=tomorrow)
+
+
+def _copy_of_one(count: int, **changes: str) -> None:
+    session = vendors.session()
+    (pattern,) = fill(nothing, 1)
+    session.execute(f"UPDATE {RUNS} SET task_path = 'nobody.knows' WHERE id = %s", (session.uuid(pattern),))
+    columns = [column for field in TaskRun._meta.concrete_fields if (column := field.column) and column != "id"]
+    values = ", ".join(changes.get(column, f"t.{column}") for column in columns)
+    target = f"INSERT INTO {RUNS} (id, {', '.join(columns)}) SELECT "
+    for start in range(0, count, ROWS_AT_ONCE):
+        ids = [session.uuid(new_id()) for _ in range(min(ROWS_AT_ONCE, count - start))]
+        with session.transaction():
+            if session.brand.has_arrays:
+                source = f"w.id, {values} FROM unnest(%s::uuid[]) AS w(id), {RUNS} t WHERE t.id = %s"
+                session.execute(target + source, (ids, pattern))
+            else:
+                source = f"%s, {values} FROM {RUNS} t WHERE t.id = %s"
+                session.execute_many(target + source, [(run_id, session.uuid(pattern)) for run_id in ids])
+    session.execute("DELETE FROM durable_tasks_step WHERE run_id = %s", (session.uuid(pattern),))
+    session.execute(f"DELETE FROM {RUNS} WHERE id = %s", (session.uuid(pattern),))
+    if session.brand.has_arrays:
+        session.execute(f"VACUUM (ANALYZE) {RUNS}")
+        try:
+            # The rows are to lie there, not to be on their way to the disk while something else is measured.
+            session.execute("CHECKPOINT")
+        except DatabaseError:  # only some roles may; the figures are a little noisier then
+            pass

@@ -1,0 +1,71 @@
+"""The tasks that ``benchtasks`` runs. Only its own processes import this module, so no other worker knows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django_tasks_durable.authoring.tasks import task
+from django_tasks_durable.primitives import clock
+
+
+@task
+def nothing() -> None:
+    """Do nothing, on a thread."""
+
+
+@task
+async def anothing() -> None:
+    """Do nothing, on the event loop."""
+
+
+@task
+def begun_at() -> float:
+    """Say when the body began, by the monotonic clock that all processes of one machine share."""
+    return clock.monotonic()
+
+
+@task
+def sequential(context: Any, count: int) -> list[float]:
+    """Take steps one after the other and say when the first began and the last ended."""
+    begun = clock.monotonic()
+    for number in range(count):
+        context.step(f"step {number}", _one)
+    return [begun, clock.monotonic()]
+
+
+@task
+def atomic(context: Any, count: int) -> list[float]:
+    """Take atomic steps one after the other; see sequential()."""
+    begun = clock.monotonic()
+    for number in range(count):
+        context.step(f"step {number}", _one, atomic=True)
+    return [begun, clock.monotonic()]
+
+
+@task
+async def concurrent(context: Any, count: int) -> list[float]:
+    """Take steps one after the other on the event loop, beside many other runs; see sequential()."""
+    begun = clock.monotonic()
+    for number in range(count):
+        await context.astep(f"step {number}", _aone)
+    return [begun, clock.monotonic()]
+
+
+@task
+def resumed(context: Any, count: int, times: int) -> list[float]:
+    """Take steps, then be suspended and resumed, and say each time when all steps had been replayed."""
+    for number in range(count):
+        context.step(f"step {number}", _one)
+    marks = []
+    for number in range(times):
+        context.interrupt({"time": number})
+        marks.append(context.step(f"mark {number}", clock.monotonic))
+    return marks
+
+
+def _one() -> int:
+    return 1
+
+
+async def _aone() -> int:
+    return 1

@@ -1,0 +1,9 @@
+"""The tables. Only ``store``, ``snapshots`` and the admin list touch them."""
+
+from .checkpoint import Checkpoint
+from .run import TaskRun
+from .step import Step
+from .wait import Wait
+from .worker import Worker
+
+__all__ = ["Checkpoint", "Step", "TaskRun", "Wait", "Worker"]

@@ -1,0 +1,270 @@
+"""What an attempt may say about its run: facts, queued in order and committed behind the fence.
+
+Values are JSON text made by ``codec``; instants come from the database's clock (see ``ClaimedRun.now_at``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from .lease import Lease
+from .status import CheckpointKind, Level, RunStatus, StepKind, WakeReason
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the timeline, not yet numbered. ``data`` is JSON text or empty."""
+
+    kind: StepKind
+    message: str = ""
+    level: Level = Level.INFO
+    path: str = ""
+    percent: float | None = None
+    data: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRecord:
+    """The answer that a primitive left behind under its path; never changed.
+
+    ``value`` is JSON text: the value, or the encoded error when ``failed``. ``position`` is the primitive's place in the
+    order of its scope; ``fingerprint`` tells its arguments apart. ``seconds`` is how long it took.
+    """
+
+    path: str
+    kind: CheckpointKind
+    position: int
+    fingerprint: str = ""
+    failed: bool = False
+    value: str = "null"
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitRequest:
+    """A question to open when the run suspends. ``request`` is JSON text."""
+
+    path: str
+    kind: str
+    position: int
+    token: str
+    request: str
+    fingerprint: str = ""
+    deadline: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitRecord:
+    """A question that was opened before. ``answer`` is JSON text, or None while nobody answered."""
+
+    path: str
+    kind: str
+    position: int
+    token: str
+    request: str
+    fingerprint: str = ""
+    deadline: datetime | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRecord:
+    """An exception as data: dotted class path, message, traceback text (cut), and the code of a DurableError."""
+
+    exception_class_path: str
+    message: str
+    traceback: str
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """All that earlier slices of a run left behind. ``partials`` counts the partial results per scope."""
+
+    checkpoints: Sequence[CheckpointRecord] = ()
+    waits: Sequence[WaitRecord] = ()
+    partials: Mapping[str, int] = field(default_factory=dict)
+    inbox: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedRun:
+    """A run in the hands of a worker: what an attempt needs to know of it.
+
+    ``args`` and ``kwargs`` are JSON text, ``options`` the options snapshotted at enqueue (JSON text).
+    ``attempts`` counts the earlier attempts that ended in an exception. ``now_at`` is the database's clock at the claim
+    and ``claimed_monotonic`` this process's monotonic clock at the same moment. ``last_sequence`` is the number of the last
+    line of its timeline.
+    """
+
+    lease: Lease
+    task_path: str
+    backend: str
+    queue_name: str
+    priority: int
+    args: str
+    kwargs: str
+    options: str
+    attempts: int
+    max_attempts: int
+    crashes: int
+    inbox: int
+    enqueued_at: datetime
+    run_after: datetime | None
+    started_at: datetime | None
+    now_at: datetime
+    claimed_monotonic: float
+    worker_ids: str
+    errors: str
+    last_sequence: int = 0
+    worker_id: str = ""
+
+    @property
+    def run_id(self) -> UUID:
+        """The id of the run."""
+        return self.lease.run_id
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether this is the first claim ever, so that there is no history to read."""
+        return self.lease.token == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The body is about to be entered."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveCheckpoint:
+    """A primitive left its answer behind; ``line`` tells it in the timeline."""
+
+    lease: Lease
+    checkpoint: CheckpointRecord
+    line: Line | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """One more line in the timeline: a log line or a partial result."""
+
+    lease: Lease
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetProgress:
+    """How far the run is. None leaves a field as it is; ``meta`` is JSON text."""
+
+    lease: Lease
+    percent: float | None = None
+    label: str | None = None
+    meta: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """The body ended with a value (JSON text)."""
+
+    lease: Lease
+    result: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The body ended with an exception.
+
+    ``retry_at`` is when the next attempt is due, None to give up. ``forget`` names the failed checkpoints that the next
+    attempt must not see (execution rule 6); their tries go with them.
+    """
+
+    lease: Lease
+    error: ErrorRecord
+    retry_at: datetime | None = None
+    forget: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """The body waits: the worker's slot is free until ``wake_at``, or until a message when that is None.
+
+    ``parked`` tells WAITING (only a message or the deadline wakes it) from READY with a due time (sleep, poll, step retry).
+    The suspension holds only while the run's inbox still is ``inbox``; otherwise the run is READY again at once.
+    """
+
+    lease: Lease
+    parked: bool
+    wake_at: datetime | None
+    reason: WakeReason
+    inbox: int
+    waits: tuple[WaitRequest, ...] = ()
+    checkpoints: tuple[CheckpointRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The body ended because somebody asked the run to be cancelled."""
+
+    lease: Lease
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The attempt is given back unharmed (shutdown, prefetch): no attempt is counted."""
+
+    lease: Lease
+
+
+Outcome = Succeeded | Failed | Suspended | Cancelled | Released
+Write = Started | SaveCheckpoint | Append | SetProgress | Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a committed write came back with."""
+
+    status: RunStatus
+    cancel_requested: bool = False
+    last_sequence: int = 0
+
+
+class RunStore(Protocol):
+    """Where an attempt reads its history and leaves its facts. One contract suite covers every implementation.
+
+    Every write carries its lease; a write of a lost lease raises LeaseLost and nothing else of that attempt is written.
+    The writes of one run are committed in the order in which they were handed over.
+    """
+
+    def history(self, claimed: ClaimedRun) -> History:
+        """Read what earlier slices of this run left behind, in one look."""
+
+    def submit(self, write: Write) -> None:
+        """Hand over a write that nobody waits for. Never blocks, never raises LeaseLost."""
+
+    def commit(self, write: Write) -> Future[Verdict]:
+        """Hand over a write and get a future that is done once it is durable, or raises LeaseLost."""
+
+    def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
+        """Run ``perform`` and commit its database writes together with the facts it returns, fence last.
+
+        Rolls everything back when the fence refuses (LeaseLost) or ``perform`` raises; on a deadlock, a serialization
+        failure or a lock timeout at the fence rolls back and calls ``perform`` again, at most three times.
+        """
+
+
+class AtomicBody(Protocol[T_co]):
+    """The body of an atomic step: does the user's database writes, returns its value and the facts to commit with them."""
+
+    def __call__(self) -> tuple[T_co, Sequence[SaveCheckpoint | Append | SetProgress]]:
+        """Perform the step once, inside the transaction."""

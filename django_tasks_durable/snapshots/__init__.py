@@ -1,0 +1,1 @@
+"""The one reader: what every door shows of a run. Nothing here writes."""

@@ -1,0 +1,247 @@
+"""Look at runs. Every function takes the same number of queries whatever it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count as CountOf
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from django_tasks_durable.exceptions import RunNotFound
+from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
+from django_tasks_durable.primitives.status import (
+    FINISHED,
+    UNHURRIED,
+    CheckpointKind,
+    Level,
+    RunStatus,
+    State,
+    StepKind,
+    WakeReason,
+)
+
+from .counting import COUNT_LIMIT, Count
+from .instants import now
+from .parts import CheckpointSnapshot, Progress, TimelineLine, WaitSnapshot
+from .shapes import RunSnapshot, RunSummary
+
+PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids")
+LOOKED_THROUGH = 10_000
+TIMELINE_LIMIT = 100
+CHECKPOINT_LIMIT = 500
+
+Narrow = Callable[[QuerySet[TaskRun]], QuerySet[TaskRun]]
+
+
+def everything(queryset: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
+    """Keep all runs."""
+    return queryset
+
+
+def runs(*, using: str) -> QuerySet[TaskRun]:
+    """Return all runs, newest first, each with the database's clock beside it."""
+    return TaskRun.objects.using(using).annotate(read_at=now()).order_by("-id")
+
+
+def one(run_id: UUID | str, *, using: str, narrow: Narrow = everything) -> RunSnapshot:
+    """Read one run of those that ``narrow`` keeps. Raise RunNotFound, also for what is no id."""
+    try:
+        wanted = run_id if isinstance(run_id, UUID) else UUID(str(run_id))
+        return snapshot(narrow(runs(using=using)).get(pk=wanted))
+    except (TaskRun.DoesNotExist, ValueError):
+        raise RunNotFound(run_id) from None
+
+
+def many(queryset: QuerySet[TaskRun]) -> list[RunSnapshot]:
+    """Read the runs of a queryset of ``runs()``, in its order. Slice it first."""
+    return [snapshot(run) for run in queryset]
+
+
+def summaries(queryset: QuerySet[TaskRun]) -> list[RunSummary]:
+    """Read the runs of a queryset of ``runs()`` without their payloads, in its order. Slice it first."""
+    return [summary(run) for run in queryset.defer(*PAYLOADS)]
+
+
+def snapshot(run: TaskRun) -> RunSnapshot:
+    """Make the snapshot of a row of ``runs()``."""
+    return RunSnapshot(
+        **_common(run),
+        args_text=run.args,
+        kwargs_text=run.kwargs,
+        metadata_text=run.metadata,
+        result_text=run.result,
+        worker_ids_text=run.worker_ids,
+        errors_text=run.errors,
+    )
+
+
+def summary(run: TaskRun) -> RunSummary:
+    """Make the summary of a row of ``runs()``; its payloads may be deferred."""
+    return RunSummary(**_common(run))
+
+
+def _common(run: TaskRun) -> dict[str, Any]:
+    read_at: datetime = run.read_at  # type: ignore[attr-defined]  # annotated by runs()
+    return {
+        "id": run.id,
+        "version": run.version,
+        "task_path": run.task_path,
+        "backend": run.backend,
+        "queue_name": run.queue_name,
+        "priority": run.priority,
+        "status": RunStatus(run.status),
+        "wake_reason": WakeReason(run.wake_reason),
+        "read_at": read_at,
+        "enqueued_at": run.enqueued_at,
+        "run_after": run.run_after,
+        "due_at": run.due_at,
+        "started_at": run.started_at,
+        "last_attempted_at": run.last_attempted_at,
+        "finished_at": run.finished_at,
+        "attempts": run.attempts,
+        "max_attempts": run.max_attempts,
+        "error_code": run.error_code,
+        "lease_worker": run.lease_worker,
+        "cancel_requested_at": run.cancel_requested_at,
+        "cancel_reason": run.cancel_reason,
+        "first_sequence": run.first_sequence,
+        "last_sequence": run.last_sequence,
+        "progress": Progress(
+            percent=run.progress_percent,
+            label=run.progress_label,
+            meta_text=run.progress_meta,
+            updated_at=run.progress_at,
+        ),
+    }
+
+
+def find(text: str, *, using: str, narrow: Narrow = everything) -> list[UUID]:
+    """Return the ids that ``text`` may mean: a whole id, else those that begin or end with it among the newest runs."""
+    wanted = text.strip().lower().replace("-", "")
+    if not wanted or set(wanted) - set("0123456789abcdef"):
+        return []
+    queryset = narrow(runs(using=using))
+    if len(wanted) == 32:
+        return list(queryset.filter(pk=UUID(wanted)).values_list("pk", flat=True))
+    newest = queryset.values_list("pk", flat=True)[:LOOKED_THROUGH]
+    return [run_id for run_id in newest if run_id.hex.endswith(wanted) or run_id.hex.startswith(wanted)]
+
+
+def timeline(
+    run_id: UUID, *, after: int | None = None, before: int | None = None, limit: int = TIMELINE_LIMIT, using: str
+) -> list[TimelineLine]:
+    """Read lines of a run's timeline, ascending: those that follow ``after``, else the last ones (below ``before``)."""
+    lines = Step.objects.using(using).filter(run_id=run_id)
+    if after is not None:
+        return [_line(step) for step in lines.filter(sequence__gt=after).order_by("sequence")[:limit]]
+    if before is not None:
+        lines = lines.filter(sequence__lt=before)
+    return [_line(step) for step in reversed(lines.order_by("-sequence")[:limit])]
+
+
+def _line(step: Step) -> TimelineLine:
+    return TimelineLine(
+        sequence=step.sequence,
+        kind=StepKind(step.kind),
+        level=Level(step.level),
+        attempt=step.attempt,
+        path=step.path,
+        message=step.message,
+        percent=step.percent,
+        data_text=step.data,
+        created_at=step.created_at,
+    )
+
+
+def checkpoints(run_id: UUID, *, limit: int = CHECKPOINT_LIMIT, using: str) -> list[CheckpointSnapshot]:
+    """Read the newest checkpoints of a run, in the order in which they were left."""
+    newest = Checkpoint.objects.using(using).filter(run_id=run_id).order_by("-id")[:limit]
+    return [
+        CheckpointSnapshot(
+            path=row.path,
+            kind=CheckpointKind(row.kind),
+            position=row.position,
+            failed=row.failed,
+            value_text=row.value,
+            attempt=row.attempt,
+            seconds=row.seconds,
+            created_at=row.created_at,
+        )
+        for row in reversed(newest)
+    ]
+
+
+def waits(run_id: UUID, *, pending: bool = True, using: str) -> list[WaitSnapshot]:
+    """Read the questions of a run in the order in which they were asked; all of them if not only ``pending``."""
+    consumed = Checkpoint.objects.filter(run_id=OuterRef("run_id"), path=OuterRef("path"))
+    rows = Wait.objects.using(using).filter(run_id=run_id).annotate(is_consumed=Exists(consumed)).order_by("id")
+    if pending:
+        rows = rows.filter(answer__isnull=True, is_consumed=False).exclude(run__status__in=FINISHED)
+    return [
+        WaitSnapshot(
+            path=row.path,
+            kind=row.kind,
+            token=row.token,
+            request_text=row.request,
+            deadline=row.deadline,
+            created_at=row.created_at,
+            answer_text=row.answer,
+            answered_at=row.answered_at,
+            answered_by=row.answered_by,
+            is_consumed=row.is_consumed,
+        )
+        for row in rows
+    ]
+
+
+def in_state(queryset: QuerySet[TaskRun], state: State) -> QuerySet[TaskRun]:
+    """Keep the runs of a queryset of ``runs()`` that are in one derived state."""
+    return queryset.filter(_condition(state))
+
+
+def _condition(state: State) -> Q:
+    ready = Q(status=RunStatus.READY)
+    sleeping = ready & Q(wake_reason__in=UNHURRIED, due_at__gt=now())
+    match state:
+        case State.STALE:
+            return ready & Q(wake_reason=WakeReason.STALE)
+        case State.RETRYING:
+            return ready & Q(wake_reason=WakeReason.RETRY)
+        case State.QUEUED:
+            return ready & ~Q(wake_reason__in=(WakeReason.STALE, WakeReason.RETRY)) & ~sleeping
+        case State.WAITING:
+            return Q(status=RunStatus.WAITING) | sleeping
+        case State.SUCCEEDED:
+            return Q(status=RunStatus.SUCCESSFUL)
+        case _:
+            return Q(status=RunStatus(state.value.upper()))
+
+
+def counts(*, using: str, limit: int = COUNT_LIMIT, narrow: Narrow = everything) -> dict[State, Count]:
+    """Count the runs by state, each status up to ``limit``, so that a big table costs no more than a small one."""
+    queryset = narrow(TaskRun.objects.using(using)).order_by()
+    found = dict.fromkeys(State, 0)
+    ready = queryset.filter(status=RunStatus.READY)[:limit]
+    asleep = (State.STALE, State.RETRYING, State.WAITING)
+    split = ready.aggregate(
+        all=CountOf("pk"), **{state.value: CountOf("pk", filter=_condition(state)) for state in asleep}
+    )
+    for state in asleep:
+        found[state] = split[state.value]
+    found[State.QUEUED] = split["all"] - sum(split[state.value] for state in asleep)
+    for status, state in _STATES_OF_THEIR_OWN.items():
+        found[state] += queryset.filter(status=status)[:limit].count()
+    return {state: Count(value=min(value, limit), limit=limit) for state, value in found.items()}
+
+
+_STATES_OF_THEIR_OWN = {
+    RunStatus.CLAIMED: State.CLAIMED,
+    RunStatus.RUNNING: State.RUNNING,
+    RunStatus.WAITING: State.WAITING,
+    RunStatus.SUCCESSFUL: State.SUCCEEDED,
+    RunStatus.FAILED: State.FAILED,
+    RunStatus.CANCELLED: State.CANCELLED,
+}

@@ -1,0 +1,244 @@
+"""What can be seen of a run. ``as_dict()`` is the wire format, versioned by its ``v``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import pgettext_lazy
+
+from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.status import (
+    FINISHED,
+    LEASED,
+    RETRIABLE,
+    UNHURRIED,
+    RunStatus,
+    State,
+    WakeReason,
+    derive_state,
+)
+
+from .parts import ErrorSnapshot, Progress
+from .wire import WIRE_VERSION, Show, instant, unveiled
+
+
+class Act(Enum):
+    """What an operator may ask of a run."""
+
+    CANCEL = "cancel", pgettext_lazy("Act", "Cancel")
+    RETRY = "retry", pgettext_lazy("Act", "Retry")
+    RESUME = "resume", pgettext_lazy("Act", "Answer")
+    RUN_NOW = "run_now", pgettext_lazy("Act", "Run now")
+
+    def __init__(self, slug: str, label: str) -> None:
+        self.slug = slug
+        self.label = label
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """A run without its payloads: what a list shows.
+
+    ``read_at`` is the database's clock when the row was read.
+    """
+
+    id: UUID
+    version: int
+    task_path: str
+    backend: str
+    queue_name: str
+    priority: int
+    status: RunStatus
+    wake_reason: WakeReason
+    read_at: datetime
+    enqueued_at: datetime
+    run_after: datetime | None
+    due_at: datetime | None
+    started_at: datetime | None
+    last_attempted_at: datetime | None
+    finished_at: datetime | None
+    attempts: int
+    max_attempts: int
+    error_code: str
+    lease_worker: str
+    cancel_requested_at: datetime | None
+    cancel_reason: str
+    first_sequence: int
+    last_sequence: int
+    progress: Progress
+
+    @property
+    def name(self) -> str:
+        """The last part of the task's path."""
+        return self.task_path.rpartition(".")[2] or self.task_path
+
+    @property
+    def short_id(self) -> str:
+        """The end of the id, which is random and so tells neighbours apart."""
+        return self.id.hex[-8:]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return self.status in FINISHED
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether a worker holds the run."""
+        return self.status in LEASED
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the run's due time has come, by the database's clock."""
+        return self.due_at is None or self.due_at <= self.read_at
+
+    @property
+    def is_delayed(self) -> bool:
+        """Whether the run is ready, but not yet."""
+        return self.status is RunStatus.READY and not self.is_due
+
+    @property
+    def overdue_seconds(self) -> float:
+        """How long the run has been due, in seconds."""
+        return 0.0 if self.due_at is None else max(0.0, (self.read_at - self.due_at).total_seconds())
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether somebody asked for the run's cancellation and it has not ended yet."""
+        return self.cancel_requested_at is not None and not self.is_finished
+
+    @property
+    def state(self) -> State:
+        """The state that people see."""
+        return derive_state(self.status, self.wake_reason, is_due=self.is_due)
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt under way, or of the last one."""
+        is_over = self.status in RETRIABLE or self.wake_reason in BETWEEN_ATTEMPTS
+        return self.attempts + (self.started_at is not None and (self.is_leased or not is_over))
+
+    @property
+    def percent(self) -> float | None:
+        """How far the run is; a success is always all the way."""
+        return 100.0 if self.status is RunStatus.SUCCESSFUL else self.progress.percent
+
+    @property
+    def waited_seconds(self) -> float | None:
+        """How long the run waited for its first start since it was due, in seconds."""
+        if self.started_at is None:
+            return None
+        return max(0.0, (self.started_at - max(self.enqueued_at, self.run_after or self.enqueued_at)).total_seconds())
+
+    @property
+    def run_seconds(self) -> float | None:
+        """How long it took from the first start to the end, or to now, in seconds."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.finished_at or self.read_at) - self.started_at).total_seconds())
+
+    @property
+    def acts(self) -> tuple[Act, ...]:
+        """What an operator may ask of the run as it stands."""
+        possible = {
+            Act.CANCEL: not self.is_finished and not self.is_cancelling,
+            Act.RETRY: self.status in RETRIABLE,
+            Act.RESUME: not self.is_finished,
+            Act.RUN_NOW: self.is_delayed and self.wake_reason not in UNHURRIED,
+        }
+        return tuple(act for act, is_possible in possible.items() if is_possible)
+
+    def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
+        """Return the wire format, without arguments and result."""
+        return {
+            "v": WIRE_VERSION,
+            "id": str(self.id),
+            "version": self.version,
+            "task_path": self.task_path,
+            "backend": self.backend,
+            "queue_name": self.queue_name,
+            "priority": self.priority,
+            "status": self.status.value,
+            "state": self.state.value,
+            "wake_reason": self.wake_reason.value,
+            "enqueued_at": instant(self.enqueued_at),
+            "run_after": instant(self.run_after),
+            "due_at": instant(self.due_at),
+            "started_at": instant(self.started_at),
+            "last_attempted_at": instant(self.last_attempted_at),
+            "finished_at": instant(self.finished_at),
+            "attempt": self.attempt,
+            "attempts": self.attempts,
+            "max_attempts": self.max_attempts,
+            "error_code": self.error_code,
+            "cancel_requested_at": instant(self.cancel_requested_at),
+            "cancel_reason": self.cancel_reason,
+            "first_sequence": self.first_sequence,
+            "last_sequence": self.last_sequence,
+            "progress": self.progress.as_dict(show=show) | {"percent": self.percent},
+            "acts": [act.slug for act in self.acts],
+        }
+
+
+BETWEEN_ATTEMPTS = frozenset({WakeReason.RETRY, WakeReason.OPERATOR})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSnapshot(RunSummary):
+    """The whole visible truth of a run at a version. Payloads are decoded when they are looked at."""
+
+    args_text: str = field(repr=False)
+    kwargs_text: str = field(repr=False)
+    metadata_text: str = field(repr=False)
+    result_text: str | None = field(repr=False)
+    worker_ids_text: str = field(repr=False)
+    errors_text: str = field(repr=False)
+
+    @cached_property
+    def args(self) -> list[Any]:
+        """The positional arguments, as the task gets them."""
+        return list(codec.decode(self.args_text))
+
+    @cached_property
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments, as the task gets them."""
+        return dict(codec.decode(self.kwargs_text))
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What the enqueuer wrote beside the arguments."""
+        return dict(codec.decode(self.metadata_text))
+
+    @cached_property
+    def result(self) -> Any:
+        """What the task returned; None while it has not, so ask ``status`` first."""
+        return None if self.result_text is None else codec.decode(self.result_text)
+
+    @cached_property
+    def worker_ids(self) -> list[str]:
+        """The workers of the attempts so far, one for each attempt."""
+        before = [str(worker) for worker in json.loads(self.worker_ids_text)]
+        now = self.status is RunStatus.RUNNING or self.status is RunStatus.SUCCESSFUL
+        return [*before, self.lease_worker] if now and self.lease_worker else before
+
+    @cached_property
+    def errors(self) -> tuple[ErrorSnapshot, ...]:
+        """How the failed attempts failed, the last one last."""
+        return tuple(ErrorSnapshot.of(entry) for entry in json.loads(self.errors_text))
+
+    def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
+        """Return the wire format, each payload as ``show`` lets it be seen."""
+        return super().as_dict(show=show) | {
+            "args": show(codec.readable(self.args_text)),
+            "kwargs": show(codec.readable(self.kwargs_text)),
+            "metadata": show(codec.readable(self.metadata_text)),
+            "result": None if self.result_text is None else show(codec.readable(self.result_text)),
+            "worker_ids": list(self.worker_ids),
+            "errors": [error.as_dict() for error in self.errors],
+        }

@@ -1,0 +1,1 @@
+"""The one writer: a file per actor, every function one transaction."""

@@ -1,0 +1,104 @@
+"""A step whose database writes and checkpoint are one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TypeVar
+
+from django.db import connections, transaction
+
+from django_tasks_durable import signals
+from django_tasks_durable.exceptions import LeaseLost
+from django_tasks_durable.primitives import clock
+from django_tasks_durable.primitives.faults import crash_point
+from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, SaveCheckpoint, Verdict, Write
+
+from . import vendors, workers
+from .commit import Busy, commit
+from .deltas import Delta
+
+T = TypeVar("T")
+TRIES = 3
+LOCK_SECONDS = 2.0
+LOOK_SECONDS = 0.1
+PATIENCE_SECONDS = 30.0
+
+
+def perform_atomic(using: str, claimed: ClaimedRun, worker_id: str, perform: AtomicBody[T]) -> tuple[T, Verdict]:
+    """Run ``perform`` on this thread's Django connection and commit its facts with its writes, the fence last.
+
+    No lock of ours is held while the user's code runs. Raise LeaseLost, with everything rolled back, when the lease is gone.
+    A deadlock, a serialization failure, a lock timeout or the loss of the database rolls back and calls ``perform`` again,
+    three times in all, unless an outer transaction is open.
+    """
+    session = vendors.session(using)
+    left = 1 if connections[using].in_atomic_block else TRIES
+    while True:
+        left -= 1
+        verdict, used = None, session.connection.connection
+        try:
+            with vendors.write_transaction(using):
+                used = session.connection.connection
+                value, facts = perform()
+                crash_point("before_checkpoint")
+                verdict = _fence(session, claimed, worker_id, facts)
+            return value, verdict
+        except Exception as error:
+            if not left or not (session.is_transient(error) or _came_back(session, used)):
+                raise
+            # The commit was under way when the connection broke: it may well have been done.
+            if verdict is not None and _is_kept(session, claimed, facts):
+                return value, verdict
+
+
+def _came_back(session: vendors.Session, used: object) -> bool:
+    """Tell whether the connection in use was lost and the database answers again, after some patience."""
+    if not session.is_lost(used):
+        return False
+    end = clock.monotonic() + PATIENCE_SECONDS
+    while clock.monotonic() < end:
+        session.close()
+        try:
+            session.execute("SELECT 1")
+        except Exception as error:
+            if not session.brand.is_disconnect(error):
+                raise
+            threading.Event().wait(LOOK_SECONDS)
+        else:
+            return True
+    return False
+
+
+def _is_kept(session: vendors.Session, claimed: ClaimedRun, facts: Sequence[Write]) -> bool:
+    path = next(fact.checkpoint.path for fact in facts if isinstance(fact, SaveCheckpoint))
+    return bool(
+        session.execute(
+            "SELECT 1 FROM durable_tasks_checkpoint WHERE run_id = %s AND path = %s",
+            (session.uuid(claimed.run_id), path),
+        )
+    )
+
+
+def _fence(session: vendors.Session, claimed: ClaimedRun, worker_id: str, facts: Sequence[Write]) -> Verdict:
+    delta = Delta(claimed, worker_id)
+    for fact in facts:
+        delta.add(fact)
+    # Nearly always the row is free; only when it is not, the time to wait for it has to be bounded.
+    answer = commit(session, [delta])[claimed.run_id]
+    if isinstance(answer, Busy):
+        with session.brand.bounded_waits(session.execute, LOCK_SECONDS):
+            answer = commit(session, [delta], waits_for_locks=True)[claimed.run_id]
+    if isinstance(answer, LeaseLost):
+        raise answer
+    assert not isinstance(answer, Busy), "a fence that waits for the lock is never busy"
+    if session.brand.has_one_writer:
+        # While the step held the one write lock, no heartbeat came through.
+        workers.beat(session, worker_id, holds_runs=False)
+    if signals.run_changed.receivers:
+        transaction.on_commit(
+            lambda: signals.run_changed.send(sender=None, using=session.alias, run_ids=[claimed.run_id]),
+            using=session.alias,
+            robust=True,
+        )
+    return answer

@@ -1,0 +1,171 @@
+"""All that one batch changes about one run, gathered before the database is asked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+
+from django_tasks_durable.primitives.lease import Lease
+from django_tasks_durable.primitives.status import LEASED, Level, RunStatus, StepKind, WakeReason, may_move
+from django_tasks_durable.primitives.writes import (
+    Append,
+    Cancelled,
+    CheckpointRecord,
+    ClaimedRun,
+    Failed,
+    Line,
+    Released,
+    SaveCheckpoint,
+    SetProgress,
+    Started,
+    Succeeded,
+    Suspended,
+    WaitRequest,
+    Write,
+)
+
+KEPT_ERRORS = 20
+
+for _status in (RunStatus.SUCCESSFUL, RunStatus.READY, RunStatus.WAITING, RunStatus.FAILED, RunStatus.CANCELLED):
+    if not all(may_move(leased, _status) for leased in LEASED):
+        raise AssertionError(f"An attempt may end a run as {_status}, but TRANSITIONS does not say so.")
+
+
+@dataclass(slots=True, eq=False)
+class Delta:
+    """The change of one run in one batch: its new lines, checkpoints and waits, and how the attempt ended, if it did.
+
+    ``status`` is None while the attempt goes on. ``ending`` says that the last line tells the end, so that it can be told
+    as a cancellation when somebody asked for one meanwhile.
+    """
+
+    claimed: ClaimedRun
+    worker_id: str
+    lines: list[Line] = field(default_factory=list)
+    checkpoints: list[CheckpointRecord] = field(default_factory=list)
+    waits: list[WaitRequest] = field(default_factory=list)
+    forget: tuple[str, ...] = ()
+    started: bool = False
+    percent: float | None = None
+    label: str | None = None
+    meta: str | None = None
+    status: RunStatus | None = None
+    result: str | None = None
+    due_at: datetime | None = None
+    reason: WakeReason = WakeReason.NONE
+    inbox: int | None = None
+    errors: str | None = None
+    worker_ids: str | None = None
+    error_code: str = ""
+    attempts: int = 0
+
+    @property
+    def lease(self) -> Lease:
+        """The lease that every change of this batch is fenced by."""
+        return self.claimed.lease
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that these lines belong to."""
+        return self.claimed.attempts + 1
+
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether the change holds whatever is in the row, given the lease: nothing to decide under the lock."""
+        return self.status is None or self.status is RunStatus.SUCCESSFUL
+
+    @property
+    def has_progress(self) -> bool:
+        """Whether the progress columns change."""
+        return self.percent is not None or self.label is not None or self.meta is not None
+
+    def add(self, write: Write) -> None:
+        """Take up one more fact."""
+        match write:
+            case Succeeded():
+                self._end(RunStatus.SUCCESSFUL, Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0))
+                self.result = write.result
+                self.percent = 100.0
+            case Started():
+                self.started = True
+                self.lines.append(Line(kind=StepKind.CLAIMED, message=self.worker_id))
+                self.lines.append(Line(kind=StepKind.STARTED))
+            case SaveCheckpoint():
+                self.checkpoints.append(write.checkpoint)
+                if write.line is not None:
+                    self.lines.append(write.line)
+            case Append():
+                self.lines.append(write.line)
+            case SetProgress():
+                self._progress(write)
+            case Failed():
+                self._fail(write)
+            case Suspended():
+                self._suspend(write)
+            case Cancelled():
+                self._end(RunStatus.CANCELLED, Line(kind=StepKind.CANCELLED, level=Level.WARN, message=write.reason))
+            case Released():
+                self._end(RunStatus.READY, Line(kind=StepKind.RELEASED))
+                self.reason = WakeReason.RELEASED
+            case _:
+                assert_never(write)
+
+    def _progress(self, write: SetProgress) -> None:
+        self.percent = self.percent if write.percent is None else write.percent
+        self.label = self.label if write.label is None else write.label
+        self.meta = self.meta if write.meta is None else write.meta
+
+    def _fail(self, write: Failed) -> None:
+        error = write.error
+        entry = {
+            "exception_class_path": error.exception_class_path,
+            "message": error.message,
+            "traceback": error.traceback,
+            "code": error.code,
+            "attempt": self.attempt,
+        }
+        self.errors = json.dumps([*json.loads(self.claimed.errors), entry][-KEPT_ERRORS:])
+        self.worker_ids = json.dumps([*json.loads(self.claimed.worker_ids), self.worker_id])
+        self.attempts = 1
+        self.forget = write.forget
+        message = f"{error.exception_class_path}: {error.message}"
+        if write.retry_at is not None:
+            self._end(RunStatus.READY, Line(kind=StepKind.RETRIED, level=Level.WARN, message=message))
+            self.due_at, self.reason = write.retry_at, WakeReason.RETRY
+        else:
+            self._end(RunStatus.FAILED, Line(kind=StepKind.FAILED, level=Level.ERROR, message=message))
+            self.error_code = error.code or "EXCEPTION"
+
+    def _suspend(self, write: Suspended) -> None:
+        kind = StepKind.WAITING if write.parked else StepKind.SLEEPING
+        path = write.waits[0].path if write.waits else write.checkpoints[0].path if write.checkpoints else ""
+        self._end(RunStatus.WAITING if write.parked else RunStatus.READY, Line(kind=kind, path=path))
+        self.waits.extend(write.waits)
+        self.checkpoints.extend(write.checkpoints)
+        self.due_at, self.reason, self.inbox = write.wake_at, write.reason, write.inbox
+
+    def _end(self, status: RunStatus, line: Line) -> None:
+        if self.status is not None:
+            raise AssertionError(
+                f"Run {self.lease.run_id} was ended twice in one attempt: {self.status}, then {status}."
+            )
+        self.status = status
+        self.lines.append(line)
+
+    def settle(self, *, cancel_requested: bool, inbox: int) -> RunStatus | None:
+        """Decide under the lock how the run stands after this change.
+
+        A cancellation that was asked for wins over everything but a success. A suspension holds only while nothing has
+        arrived since the attempt last looked; otherwise the run is due again at once.
+        """
+        if self.is_unconditional:
+            return self.status
+        if cancel_requested and self.status is not RunStatus.CANCELLED:
+            self.lines[-1] = Line(kind=StepKind.CANCELLED, level=Level.WARN)
+            self.status, self.due_at, self.reason = RunStatus.CANCELLED, None, WakeReason.NONE
+            self.error_code = ""
+        elif self.inbox is not None and self.inbox != inbox:
+            self.status, self.due_at, self.reason = RunStatus.READY, None, WakeReason.MESSAGE
+        return self.status

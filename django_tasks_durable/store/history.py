@@ -1,0 +1,58 @@
+"""What an attempt may read: the history of its own run, in one look."""
+
+from __future__ import annotations
+
+from django_tasks_durable.primitives.status import CheckpointKind
+from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun, History, WaitRecord
+
+from .vendors import Session
+
+
+def read(session: Session, claimed: ClaimedRun) -> History:
+    """Read all that earlier slices left behind.
+
+    The inbox is read *before* the answers: an answer that comes in between raises it, and the suspension notices.
+    """
+    run_id = session.uuid(claimed.run_id)
+    inbox = session.execute("SELECT inbox FROM durable_tasks_taskrun WHERE id = %s", (run_id,))
+    checkpoints = session.execute(
+        "SELECT path, kind, position, fingerprint, failed, value FROM durable_tasks_checkpoint WHERE run_id = %s "
+        "ORDER BY id",
+        (run_id,),
+    )
+    waits = session.execute(
+        "SELECT path, kind, position, fingerprint, token, request, deadline, answer FROM durable_tasks_wait "
+        "WHERE run_id = %s ORDER BY id",
+        (run_id,),
+    )
+    partials = session.execute(
+        "SELECT path, COUNT(*) FROM durable_tasks_step WHERE run_id = %s AND kind = 'partial' GROUP BY path", (run_id,)
+    )
+    return History(
+        checkpoints=[
+            CheckpointRecord(
+                path=path,
+                kind=CheckpointKind(kind),
+                position=position,
+                fingerprint=fingerprint,
+                failed=bool(failed),
+                value=value,
+            )
+            for path, kind, position, fingerprint, failed, value in checkpoints
+        ],
+        waits=[
+            WaitRecord(
+                path=path,
+                kind=kind,
+                position=position,
+                fingerprint=fingerprint,
+                token=token,
+                request=request,
+                deadline=session.instant_or_none(deadline),
+                answer=answer,
+            )
+            for path, kind, position, fingerprint, token, request, deadline, answer in waits
+        ],
+        partials=dict(partials),
+        inbox=inbox[0][0] if inbox else claimed.inbox,
+    )

@@ -1,0 +1,222 @@
+"""What producers may do: put runs into the store, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from django_tasks_durable import signals
+from django_tasks_durable.authoring.tasks import TaskOptions, options_of
+from django_tasks_durable.compat import Task
+from django_tasks_durable.conf import Options, get_options
+from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.ids import new_id
+from django_tasks_durable.primitives.status import StepKind
+
+from . import vendors
+from .tables import RUNS, STEPS
+from .vendors.arrays import array_literal
+
+ROWS_PER_STATEMENT = 1000
+
+# Columns that are the same for every run of one enqueue_many() call, then those that are not.
+SHARED = (
+    "task_path, backend, queue_name, priority, ready_rank, run_after, options, metadata, max_attempts, max_deliveries"
+)
+FIXED = (
+    "status, wake_reason, version, attempts, crashes, deliveries, worker_ids, errors, error_code, lease_worker, lease_token, "
+    "cancel_reason, last_sequence, first_sequence, inbox, progress_label, progress_meta"
+)
+FIXED_VALUES = "'READY', '', 1, 0, 0, 0, '[]', '[]', '', '', 0, '', 1, 1, 0, '', ''"
+STEP_COLUMNS = "run_id, sequence, kind, level, attempt, path, message, data, created_at"
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What all runs of one call of a task have in common."""
+
+    values: tuple[Any, ...]
+    run_after: datetime | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that was put into the store: its id, when by the database's clock, and its arguments as they are stored."""
+
+    run_id: UUID
+    enqueued_at: datetime
+    args: str
+    kwargs: str
+
+
+def enqueue(
+    task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, using: str, backend_alias: str
+) -> UUID:
+    """See accept(); return only the id."""
+    return accept(task, args, kwargs, using=using, backend_alias=backend_alias).run_id
+
+
+def accept(
+    task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, using: str, backend_alias: str
+) -> Accepted:
+    """Put one run into the store.
+
+    Inside the caller's transaction on the same alias it exists if and only if that commits. Raise NotSerializable or
+    PayloadTooLarge, naming the place in the arguments, before anything is written.
+    """
+    session = vendors.session(using)
+    order = _order(task, session, backend_alias)
+    run_id = new_id()
+    payload = encode_arguments(args, kwargs, order.limit)
+    if session.brand.has_arrays:
+        rows = session.execute_often(_one_statement(session), _one_parameters(session, order, run_id, payload))
+        enqueued_at = session.instant(rows[0][0])
+    else:
+        with session.transaction():
+            enqueued_at = _insert_values(session, order, [(run_id, *payload)])
+    announce(session, task.queue_name)
+    return Accepted(run_id, enqueued_at, *payload)
+
+
+def enqueue_many(
+    task: Task[..., Any], calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]], *, using: str, backend_alias: str
+) -> list[UUID]:
+    """Put many runs of one task into the store, all or none, and return their ids in order. See enqueue()."""
+    session = vendors.session(using)
+    order = _order(task, session, backend_alias)
+    rows = [(new_id(), *encode_arguments(args, kwargs, order.limit)) for args, kwargs in calls]
+    if not rows:
+        return []
+    with session.transaction():
+        for start in range(0, len(rows), ROWS_PER_STATEMENT):
+            _insert(session, order, rows[start : start + ROWS_PER_STATEMENT])
+    announce(session, task.queue_name)
+    return [row[0] for row in rows]
+
+
+def encode_arguments(args: Sequence[Any], kwargs: Mapping[str, Any], limit: int) -> tuple[str, str]:
+    """Encode the arguments of a call, naming the place of what cannot be stored."""
+    return (
+        codec.encode(list(args), where="args", limit=limit) if args else "[]",
+        codec.encode(dict(kwargs), where="kwargs", limit=limit) if kwargs else "{}",
+    )
+
+
+def announce(session: vendors.Session, queue_name: str) -> None:
+    """Tell workers after the commit, once a transaction and queue, that there may be something to do."""
+    if not signals.work_available.receivers:
+        return
+    hint = _Hint(session.alias, queue_name)
+    if hint not in (known[1] for known in session.connection.run_on_commit):
+        transaction.on_commit(hint, using=session.alias, robust=True)
+
+
+@dataclass(frozen=True)
+class _Hint:
+    using: str
+    queue_name: str
+
+    def __call__(self) -> None:
+        signals.work_available.send(sender=None, using=self.using, queue_name=self.queue_name)
+
+
+def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str) -> _Order:
+    settings = get_options(backend_alias)
+    options = options_of(task)
+    attempts, deliveries = _limits(options, settings)
+    return _Order(
+        values=(
+            task.module_path,
+            backend_alias,
+            task.queue_name,
+            task.priority,
+            -task.priority,
+            session.moment(task.run_after),
+            options.snapshot(),
+            codec.encode(dict(options.metadata), where="metadata", limit=settings.max_payload_bytes),
+            attempts,
+            deliveries,
+        ),
+        run_after=task.run_after,
+        limit=settings.max_payload_bytes,
+    )
+
+
+def _limits(options: TaskOptions, settings: Options) -> tuple[int, int]:
+    attempts = options.max_attempts or settings.max_attempts
+    deliveries = options.max_deliveries or settings.max_deliveries or max(3, attempts)
+    return attempts, deliveries
+
+
+@lru_cache(maxsize=32)
+def _one_sql(now: str) -> str:
+    # run_after in the past is due now: due_at must never lie before the enqueue, or old hours would jump the queue.
+    return (
+        f"WITH run AS (INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, enqueued_at, due_at) "
+        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, {now}, "
+        f"GREATEST({now}, %s::timestamptz))) "
+        f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {now}) "
+        "RETURNING created_at"
+    )
+
+
+def _one_statement(session: vendors.Session) -> str:
+    return _one_sql(session.now)
+
+
+def _one_parameters(session: vendors.Session, order: _Order, run_id: UUID, payload: tuple[str, str]) -> tuple[Any, ...]:
+    return (run_id, *payload, *order.values, order.values[5], run_id)
+
+
+def _insert(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> None:
+    if session.brand.has_arrays:
+        _insert_arrays(session, order, rows)
+    else:
+        _insert_values(session, order, rows)
+
+
+def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> None:
+    ids = array_literal([row[0] for row in rows])
+    places = ", ".join(
+        ["%s", "%s", "%s", "%s::smallint", "%s::smallint", "%s::timestamptz", "%s", "%s", "%s::int", "%s::int"]
+    )
+    session.execute(
+        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, enqueued_at, due_at) "
+        f"SELECT w.id, w.args, w.kwargs, {places}, {FIXED_VALUES}, {session.now}, GREATEST({session.now}, %s::timestamptz) "
+        "FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS w(id, args, kwargs)",
+        (
+            *order.values,
+            order.values[5],
+            ids,
+            array_literal([row[1] for row in rows]),
+            array_literal([row[2] for row in rows]),
+        ),
+    )
+    session.execute(
+        f"INSERT INTO {STEPS} ({STEP_COLUMNS}) SELECT w.id, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {session.now} "
+        "FROM unnest(%s::uuid[]) AS w(id)",
+        (ids,),
+    )
+
+
+def _insert_values(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> datetime:
+    now = session.now_at()
+    moment = session.moment(now)
+    due = session.moment(max(now, order.run_after) if order.run_after else now)
+    session.execute_many(
+        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, enqueued_at, due_at) "
+        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, %s, %s)",
+        [(session.uuid(run_id), args, kwargs, *order.values, moment, due) for run_id, args, kwargs in rows],
+    )
+    session.execute_many(
+        f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', %s)",
+        [(session.uuid(row[0]), moment) for row in rows],
+    )
+    return now

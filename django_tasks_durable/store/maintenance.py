@@ -1,0 +1,62 @@
+"""What keeps the queue moving by itself: deadlines, and names that nobody here knows."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django_tasks_durable.primitives.status import RunStatus, WakeReason, may_move
+
+from .claims import Wanted
+from .tables import RUNS
+from .vendors import Session
+
+WOKEN_AT_ONCE = 500
+UNKNOWN_AFTER_SECONDS = 5
+PUSHED_BY_SECONDS = 45
+
+assert may_move(RunStatus.WAITING, RunStatus.READY)
+
+
+def wake_overdue(session: Session) -> list[UUID]:
+    """Make waiting runs ready whose deadline has passed, and return their ids."""
+    overdue = f"SELECT id FROM {RUNS} WHERE status = 'WAITING' AND due_at <= {session.now}"
+    if not session.execute(f"{overdue} LIMIT 1"):
+        return []
+    with session.transaction():
+        rows = session.execute(
+            f"{overdue} ORDER BY due_at LIMIT {WOKEN_AT_ONCE} {session.brand.lock}{session.brand.skip}"
+        )
+        for (run_id,) in rows:
+            session.execute(
+                f"UPDATE {RUNS} SET status = 'READY', wake_reason = %s, version = version + 1 "
+                "WHERE id = %s AND status = 'WAITING'",
+                (WakeReason.DEADLINE.value, run_id),
+            )
+    return [session.as_uuid(run_id) for (run_id,) in rows]
+
+
+def push_unknown_heads(session: Session, wanted: Wanted) -> int:
+    """Push back, by 45 s, due runs at the head of the queue that nobody has taken because no worker knows their task.
+
+    Otherwise every claim would have to read past them. They stay queued and are shown by ``tasks doctor``.
+    """
+    marks = ", ".join(["%s"] * len(wanted.task_paths)) or "''"
+    unknown = (
+        f"SELECT id, queue_name FROM {RUNS} WHERE status = 'READY' "
+        f"AND due_at <= {session.brand.plus_seconds(session.now)} AND task_path NOT IN ({marks})"
+    )
+    parameters = (-UNKNOWN_AFTER_SECONDS, *wanted.task_paths)
+    if not session.execute(f"{unknown} LIMIT 1", parameters):
+        return 0
+    with session.transaction():
+        rows = session.execute(
+            f"{unknown} ORDER BY due_at LIMIT {WOKEN_AT_ONCE} {session.brand.lock}{session.brand.skip}", parameters
+        )
+        ids = [run_id for run_id, queue_name in rows if wanted.serves(queue_name)]
+        if ids:
+            session.execute(
+                f"UPDATE {RUNS} SET due_at = {session.brand.plus_seconds(session.now)}, version = version + 1 "
+                f"WHERE id IN ({', '.join(['%s'] * len(ids))}) AND status = 'READY'",
+                (PUSHED_BY_SECONDS, *ids),
+            )
+    return len(ids)

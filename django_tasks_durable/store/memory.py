@@ -1,0 +1,294 @@
+"""Runs in this process's memory: the database's semantics without one, for streams in process and for tests."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django_tasks_durable.exceptions import (
+    AlreadyResolved,
+    IdempotencyConflict,
+    LeaseLost,
+    RunExists,
+    RunNotFound,
+)
+from django_tasks_durable.primitives import clock, codec
+from django_tasks_durable.primitives.ids import new_id
+from django_tasks_durable.primitives.lease import Lease
+from django_tasks_durable.primitives.status import (
+    FINISHED,
+    LEASED,
+    UNHURRIED,
+    CheckpointKind,
+    Level,
+    RunStatus,
+    StepKind,
+    WakeReason,
+    derive_state,
+)
+from django_tasks_durable.primitives.writes import (
+    AtomicBody,
+    ClaimedRun,
+    History,
+    Line,
+    Verdict,
+    Write,
+)
+
+from .deltas import Delta
+from .memory_run import MemoryRun, merge
+
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """Keeps runs in memory. Implements RunStore, and what the doors do as far as a stream in process needs it."""
+
+    is_blocking = False
+
+    def __init__(self, worker_id: str = "memory") -> None:
+        self.worker_id = worker_id
+        self._runs: dict[UUID, MemoryRun] = {}
+        self._names: dict[str, UUID] = {}
+        self._lock = threading.RLock()
+        self._begun = clock.host_now(), clock.monotonic()
+
+    # --- what producers, workers and operators do
+
+    def now(self) -> datetime:
+        """Return the instant that this store goes by."""
+        at, monotonic = self._begun
+        return at + timedelta(seconds=clock.monotonic() - monotonic)
+
+    def create(
+        self,
+        task_path: str,
+        args: str = "[]",
+        kwargs: str = "{}",
+        *,
+        name: str | None = None,
+        options: str = "{}",
+        backend: str = "default",
+        queue_name: str = "default",
+        priority: int = 0,
+        max_attempts: int = 1,
+        run_after: datetime | None = None,
+    ) -> UUID:
+        """Put a run into the store and return its id.
+
+        An open run of the same name, task and arguments is returned instead. Raise IdempotencyConflict for others.
+        """
+        with self._lock:
+            known = self._runs.get(self._names.get(name, UUID(int=0))) if name else None
+            if known is not None and known.status not in FINISHED:
+                if (known.task_path, known.args, known.kwargs) != (task_path, args, kwargs):
+                    raise IdempotencyConflict(known.name)
+                return known.id
+            run_id, now = new_id(), self.now()
+            self._names[name or str(run_id)] = run_id
+            self._runs[run_id] = MemoryRun(
+                id=run_id,
+                name=name or str(run_id),
+                task_path=task_path,
+                args=args,
+                kwargs=kwargs,
+                options=options,
+                backend=backend,
+                queue_name=queue_name,
+                priority=priority,
+                max_attempts=max_attempts,
+                enqueued_at=now,
+                run_after=run_after,
+                due_at=max(now, run_after) if run_after else now,
+                lines=[Line(kind=StepKind.ENQUEUED)],
+            )
+            return run_id
+
+    def find(self, name: str | UUID) -> MemoryRun:
+        """Return the run of this name or id. Raise RunNotFound."""
+        with self._lock:
+            run_id = name if isinstance(name, UUID) else self._names.get(name)
+            run = self._runs.get(run_id) if run_id is not None else None
+            if run is None:
+                raise RunNotFound(name)
+            return run
+
+    def copy(self, name: str | UUID) -> MemoryRun:
+        """Return a run as it stands now, untouched by what becomes of it. Raise RunNotFound."""
+        with self._lock:
+            run = self.find(name)
+            return replace(run, lines=list(run.lines), checkpoints=dict(run.checkpoints), waits=dict(run.waits))
+
+    def admit(self, run: MemoryRun) -> None:
+        """Put a run into the store that was made elsewhere. Raise RunExists when there is one of its name or id."""
+        with self._lock:
+            if run.id in self._runs or run.name in self._names:
+                raise RunExists(run.name)
+            self._names[run.name] = run.id
+            self._runs[run.id] = run
+
+    def claim(self, run_id: UUID) -> ClaimedRun | None:
+        """Take a run that is due; None when it is not."""
+        with self._lock:
+            run, now = self.find(run_id), self.now()
+            if run.status is RunStatus.WAITING and run.due_at is not None and run.due_at <= now:
+                run.status, run.wake_reason = RunStatus.READY, WakeReason.DEADLINE
+            if run.status is not RunStatus.READY or (run.due_at is not None and run.due_at > now):
+                return None
+            run.status, run.token = RunStatus.CLAIMED, run.token + 1
+            run.claimed = ClaimedRun(
+                lease=Lease(run_id=run.id, token=run.token),
+                task_path=run.task_path,
+                backend=run.backend,
+                queue_name=run.queue_name,
+                priority=run.priority,
+                args=run.args,
+                kwargs=run.kwargs,
+                options=run.options,
+                attempts=run.attempts,
+                max_attempts=run.max_attempts,
+                crashes=run.crashes,
+                inbox=run.inbox,
+                enqueued_at=run.enqueued_at,
+                run_after=run.run_after,
+                started_at=run.started_at,
+                now_at=now,
+                claimed_monotonic=clock.monotonic(),
+                worker_ids=run.worker_ids,
+                errors=run.errors,
+                last_sequence=len(run.lines),
+                worker_id=self.worker_id,
+            )
+            return run.claimed
+
+    def lose(self, run_id: UUID) -> None:
+        """Take a run away from whoever runs it, as a sweep does whose worker is gone."""
+        with self._lock:
+            run = self.find(run_id)
+            if run.status in LEASED:
+                run.status, run.wake_reason, run.due_at = RunStatus.READY, WakeReason.STALE, self.now()
+                run.token += 1
+                run.crashes += 1
+                run.lines.append(Line(kind=StepKind.STALE, level=Level.WARN))
+
+    def resume(self, run_id: UUID, value: Any, *, token: str | None = None) -> RunStatus:
+        """Answer an open question. The first answer stands; the same one again changes nothing.
+
+        Raise RunNotFound, NotWaiting, AmbiguousResume, AlreadyResolved or NotSerializable.
+        """
+        answer = codec.encode(value, where="answer")
+        with self._lock:
+            run = self.find(run_id)
+            wait = run.wait_for(token)
+            if wait.answer is not None:
+                if wait.answer != answer:
+                    raise AlreadyResolved(wait.token)
+                return run.status
+            run.waits[wait.path] = replace(wait, answer=answer)
+            run.inbox += 1
+            run.lines.append(Line(kind=StepKind.RESUMED, path=wait.path))
+            if run.status is RunStatus.WAITING or (run.status is RunStatus.READY and run.wake_reason in UNHURRIED):
+                run.status, run.wake_reason, run.due_at = RunStatus.READY, WakeReason.MESSAGE, self.now()
+            return run.status
+
+    def cancel(self, run_id: UUID) -> RunStatus:
+        """Cancel a run: at once when nobody runs it, else when its attempt next writes."""
+        with self._lock:
+            run = self.find(run_id)
+            if run.status in FINISHED:
+                return run.status
+            run.cancel_requested = True
+            if run.status in LEASED:
+                run.lines.append(Line(kind=StepKind.CANCEL_REQUESTED, level=Level.WARN))
+            else:
+                run.status, run.finished_at, run.due_at = RunStatus.CANCELLED, self.now(), None
+                run.lines.append(Line(kind=StepKind.CANCELLED, level=Level.WARN))
+            return run.status
+
+    def snapshot(self, run_id: UUID) -> dict[str, Any]:
+        """Return what can be seen of a run, as plain values."""
+        with self._lock:
+            run = self.find(run_id)
+            is_due = run.due_at is None or run.due_at <= self.now()
+            return {
+                "run_id": run.name,
+                "status": run.status.value,
+                "state": derive_state(run.status, run.wake_reason, is_due=is_due).value,
+                "sequence": len(run.lines),
+                "steps": {
+                    path: codec.readable(record.value)
+                    for path, record in run.checkpoints.items()
+                    if record.kind is not CheckpointKind.TRY
+                },
+                "answers": [
+                    codec.readable(record.value)
+                    for record in run.checkpoints.values()
+                    if record.kind is CheckpointKind.WAIT and not record.failed
+                ],
+                "waits": [
+                    {"path": wait.path, "token": wait.token, "request": codec.readable(wait.request)}
+                    for wait in run.open_waits
+                ],
+            }
+
+    # --- what an attempt does
+
+    def history(self, claimed: ClaimedRun) -> History:
+        """See RunStore.history()."""
+        with self._lock:
+            run = self.find(claimed.run_id)
+            partials: dict[str, int] = {}
+            for line in run.lines:
+                if line.kind is StepKind.PARTIAL:
+                    partials[line.path] = partials.get(line.path, 0) + 1
+            return History(
+                checkpoints=tuple(run.checkpoints.values()),
+                waits=tuple(run.waits.values()),
+                partials=partials,
+                inbox=run.inbox,
+            )
+
+    def submit(self, write: Write) -> None:
+        """See RunStore.submit()."""
+        try:
+            self._apply(write)
+        except LeaseLost:
+            pass  # The next fact that somebody waits for tells.
+
+    def commit(self, write: Write) -> Future[Verdict]:
+        """See RunStore.commit()."""
+        done: Future[Verdict] = Future()
+        try:
+            done.set_result(self._apply(write))
+        except (LeaseLost, Exception) as error:
+            done.set_exception(error)
+        return done
+
+    def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
+        """See RunStore.atomic(). What ``perform`` did elsewhere cannot be rolled back; the fence holds all the same."""
+        value, facts = perform()
+        with self._lock:
+            self._held(claimed.lease)
+            for fact in facts:
+                self._apply(fact)
+        return value
+
+    def _held(self, lease: Lease) -> MemoryRun:
+        run = self._runs.get(lease.run_id)
+        if run is None or run.token != lease.token or run.status not in LEASED:
+            raise LeaseLost(lease.run_id, lease.token)
+        return run
+
+    def _apply(self, write: Write) -> Verdict:
+        with self._lock:
+            run = self._held(write.lease)
+            assert run.claimed is not None, "a held run was claimed"
+            delta = Delta(run.claimed, self.worker_id)
+            delta.add(write)
+            status = delta.settle(cancel_requested=run.cancel_requested, inbox=run.inbox)
+            merge(run, delta, status, self.now())
+            return Verdict(status=run.status, cancel_requested=run.cancel_requested, last_sequence=len(run.lines))

@@ -1,0 +1,9 @@
+"""The names of the tables, for the statements that the store writes itself."""
+
+from __future__ import annotations
+
+RUNS = "durable_tasks_taskrun"
+STEPS = "durable_tasks_step"
+CHECKPOINTS = "durable_tasks_checkpoint"
+WAITS = "durable_tasks_wait"
+WORKERS = "durable_tasks_worker"

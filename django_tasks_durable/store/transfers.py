@@ -1,0 +1,216 @@
+"""What operators may do between stores: take a run out of the database as a value, and bring one in with its history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from django_tasks_durable import signals
+from django_tasks_durable.exceptions import RunExists, RunNotFound
+from django_tasks_durable.primitives.ids import new_id, new_token
+from django_tasks_durable.primitives.portable import PortableRun
+from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, StepKind, WakeReason
+from django_tasks_durable.primitives.writes import CheckpointRecord, WaitRecord
+
+from . import intake, vendors
+from .tables import CHECKPOINTS, RUNS, STEPS, WAITS
+
+LIMITS = ("attempts", "max_attempts", "max_deliveries")
+PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids")
+PLAIN = ("task_path", "backend", "queue_name", "priority", "inbox", "error_code", *LIMITS)
+INSTANTS = ("enqueued_at", "run_after", "due_at", "started_at", "finished_at")
+PROGRESS = {"percent": "progress_percent", "label": "progress_label", "meta": "progress_meta"}
+CHECKPOINT_COLUMNS = "path, kind, position, fingerprint, failed, value, seconds"
+WAIT_COLUMNS = "path, kind, position, fingerprint, token, request, deadline, answer"
+
+
+def take_out(run_id: UUID, *, using: str) -> PortableRun:
+    """Read a run as it stands, with its history; it stays where it is. Holds its row meanwhile. Raise RunNotFound."""
+    session = vendors.session(using)
+    names = [*PAYLOADS, *PLAIN, *INSTANTS, *PROGRESS.values(), "status", "wake_reason", "cancel_requested_at"]
+    identity = (session.uuid(run_id),)
+    with session.transaction():
+        # What an attempt commits meanwhile would be half of it in one query's answer and half in another's.
+        rows = session.execute(f"SELECT {', '.join(names)} FROM {RUNS} WHERE id = %s {session.brand.lock}", identity)
+        if not rows:
+            raise RunNotFound(run_id)
+        row = dict(zip(names, rows[0], strict=True))
+        checkpoints = session.execute(
+            f"SELECT {CHECKPOINT_COLUMNS} FROM {CHECKPOINTS} WHERE run_id = %s ORDER BY id", identity
+        )
+        waits = session.execute(f"SELECT {WAIT_COLUMNS} FROM {WAITS} WHERE run_id = %s ORDER BY id", identity)
+        partials = session.execute(
+            f"SELECT path, data FROM {STEPS} WHERE run_id = %s AND kind = '{StepKind.PARTIAL}' ORDER BY sequence",
+            identity,
+        )
+        now = session.now_at()
+    columns: dict[str, Any] = {name: row[name] for name in (*PAYLOADS, *PLAIN)}
+    columns |= {name: session.instant_or_none(row[name]) for name in INSTANTS}
+    columns |= {name: row[column] for name, column in PROGRESS.items()}
+    return PortableRun(
+        **columns,
+        run_id=run_id,
+        status=RunStatus(row["status"]),
+        wake_reason=WakeReason(row["wake_reason"]),
+        cancel_requested=row["cancel_requested_at"] is not None,
+        read_at=now,
+        checkpoints=tuple(_checkpoint(values) for values in checkpoints),
+        waits=tuple(_wait(session, values) for values in waits),
+        partials=tuple((path, data) for path, data in partials),
+    )
+
+
+def bring_in(run: PortableRun, *, using: str, run_id: UUID | None = None, by: str = "") -> UUID:
+    """Put a run into the database with its history, to go on there; all of it or nothing. Return its id.
+
+    Inside the caller's transaction it exists if and only if that commits. A question keeps its token unless another one here
+    has it. Raise RunExists when there is a run of this id.
+    """
+    session = vendors.session(using)
+    run_id = run_id or new_id()
+    try:
+        with session.transaction():
+            arrival = _Arrival(session, run_id, session.now_at())
+            landed = run.landed(arrival.now)
+            if arrival.is_taken:
+                raise RunExists(run_id)
+            arrival.insert(landed, by)
+    except IntegrityError as error:
+        raise RunExists(run_id) from error
+    if landed.status is RunStatus.READY:
+        intake.announce(session, landed.queue_name)
+    news = partial(signals.run_changed.send, None, using=using, run_ids=[run_id])
+    transaction.on_commit(news, using=session.alias, robust=True)
+    return run_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A run on its way into the database, in one transaction at one instant."""
+
+    session: vendors.Session
+    run_id: UUID
+    now: datetime
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether there is a run of this id."""
+        return bool(self.session.execute(f"SELECT 1 FROM {RUNS} WHERE id = %s", (self.session.uuid(self.run_id),)))
+
+    def insert(self, run: PortableRun, by: str) -> None:
+        """Write all its rows."""
+        lines = [(StepKind.ENQUEUED, "", "", ""), *((StepKind.PARTIAL, path, "", text) for path, text in run.partials)]
+        lines.append((StepKind.AUDIT, "", f"Imported by {by}" if by else "Imported", ""))
+        self._row(run, len(lines))
+        self._many(
+            CHECKPOINTS,
+            f"{CHECKPOINT_COLUMNS}, attempt, created_at",
+            [
+                (
+                    r.path,
+                    r.kind.value,
+                    r.position,
+                    r.fingerprint,
+                    r.failed,
+                    r.value,
+                    r.seconds,
+                    run.attempts + 1,
+                    self._moment,
+                )
+                for r in run.checkpoints
+            ],
+        )
+        self._many(
+            WAITS,
+            f"{WAIT_COLUMNS}, created_at, answered_at, answered_by",
+            [
+                (
+                    w.path, w.kind, w.position, w.fingerprint, w.token, w.request, self.session.moment(w.deadline), w.answer,
+                    self._moment, None if w.answer is None else self._moment, "",
+                )
+                for w in self._with_free_tokens(run.waits)
+            ],
+        )  # fmt: skip
+        self._many(
+            STEPS,
+            "sequence, kind, level, attempt, path, message, data, created_at",
+            [
+                (sequence, kind.value, "info", run.attempts, path, message, data, self._moment)
+                for sequence, (kind, path, message, data) in enumerate(lines, 1)
+            ],
+        )
+
+    @property
+    def _moment(self) -> Any:
+        return self.session.moment(self.now)
+
+    def _row(self, run: PortableRun, lines: int) -> None:
+        values: dict[str, Any] = {name: getattr(run, name) for name in (*PAYLOADS, *PLAIN)}
+        values |= {name: self.session.moment(getattr(run, name)) for name in INSTANTS}
+        values |= {column: getattr(run, name) for name, column in PROGRESS.items()}
+        values |= {
+            "id": self.session.uuid(self.run_id),
+            "status": run.status.value,
+            "wake_reason": run.wake_reason.value,
+            "ready_rank": -run.priority,
+            "version": 1,
+            "crashes": 0,
+            "deliveries": 0,
+            "lease_worker": "",
+            # As if it had been claimed once before: a first claim would not look for a history.
+            "lease_token": 1,
+            "cancel_reason": "",
+            "cancel_requested_at": self._moment if run.status is RunStatus.CANCELLED else None,
+            "last_sequence": lines,
+            "first_sequence": 1,
+        }
+        marks = ", ".join(["%s"] * len(values))
+        self.session.execute(f"INSERT INTO {RUNS} ({', '.join(values)}) VALUES ({marks})", list(values.values()))
+
+    def _many(self, table: str, columns: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        marks = ", ".join(["%s"] * (columns.count(",") + 2))
+        run_id = self.session.uuid(self.run_id)
+        self.session.execute_many(
+            f"INSERT INTO {table} (run_id, {columns}) VALUES ({marks})", [(run_id, *row) for row in rows]
+        )
+
+    def _with_free_tokens(self, waits: Sequence[WaitRecord]) -> list[WaitRecord]:
+        if not waits:
+            return []
+        marks = ", ".join(["%s"] * len(waits))
+        tokens = [wait.token for wait in waits]
+        taken = {row[0] for row in self.session.execute(f"SELECT token FROM {WAITS} WHERE token IN ({marks})", tokens)}
+        return [replace(wait, token=new_token()) if not wait.token or wait.token in taken else wait for wait in waits]
+
+
+def _checkpoint(values: tuple[Any, ...]) -> CheckpointRecord:
+    path, kind, position, fingerprint, failed, value, seconds = values
+    return CheckpointRecord(
+        path=path,
+        kind=CheckpointKind(kind),
+        position=position,
+        fingerprint=fingerprint,
+        failed=bool(failed),
+        value=value,
+        seconds=seconds,
+    )
+
+
+def _wait(session: vendors.Session, values: tuple[Any, ...]) -> WaitRecord:
+    path, kind, position, fingerprint, token, request, deadline, answer = values
+    return WaitRecord(
+        path=path,
+        kind=kind,
+        position=position,
+        fingerprint=fingerprint,
+        token=token,
+        request=request,
+        deadline=session.instant_or_none(deadline),
+        answer=answer,
+    )

@@ -1,0 +1,165 @@
+"""Whether a database is fit to hold tasks: what its settings say, and what it says itself when asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+POSTGRESQL_SINCE = 150000
+SQLITE_SINCE = (3, 37)
+MARIADB_SINCE = (10, 6)
+MYSQL_SINCE = (8, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing to know about a database. ``id`` is that of the system check."""
+
+    id: str
+    message: str
+    hint: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether tasks cannot be kept there."""
+        return self.id.startswith("E")
+
+
+def by_settings(connection: BaseDatabaseWrapper, *, threads: int) -> list[Finding]:
+    """Judge a database by its settings; connects to nothing. ``threads`` is how many a worker runs tasks on."""
+    match connection.vendor:
+        case "postgresql":
+            return _driver_of_postgresql() + _pool(connection, threads)
+        case "sqlite":
+            return _memory(connection)
+        case "mysql":
+            return []
+        case other:
+            return [
+                Finding(
+                    id="E008",
+                    message=f"it is {other}.",
+                    hint="Tasks need PostgreSQL, SQLite, MariaDB or MySQL; name such a one in OPTIONS['database'].",
+                )
+            ]
+
+
+def by_asking(connection: BaseDatabaseWrapper) -> list[Finding]:
+    """Judge a database by its own word; needs a connection."""
+    match connection.vendor:
+        case "postgresql":
+            return _postgresql(connection)
+        case "sqlite":
+            return _sqlite(connection)
+        case "mysql":
+            return _mysql(connection)
+        case _:
+            return []
+
+
+def _driver_of_postgresql() -> list[Finding]:
+    from django.db.backends.postgresql.psycopg_any import is_psycopg3  # only where this brand is in use
+
+    if is_psycopg3:
+        return []
+    return [
+        Finding(
+            id="E008",
+            message="it is reached through psycopg2.",
+            hint="Install psycopg 3: pip install 'psycopg[binary]>=3.3'.",
+        )
+    ]
+
+
+def _pool(connection: BaseDatabaseWrapper, threads: int) -> list[Finding]:
+    pool: Any = connection.settings_dict.get("OPTIONS", {}).get("pool")
+    size = (pool.get("max_size") or pool.get("min_size", 4)) if isinstance(pool, dict) else 4 if pool else None
+    if size is None or size >= threads + 3:
+        return []
+    return [
+        Finding(
+            id="W003",
+            message=f"its pool holds {size} connections, and a worker runs {threads} tasks at a time.",
+            hint=f"Let OPTIONS['pool']['max_size'] be {threads + 3} or more where runtasks runs.",
+        )
+    ]
+
+
+def _memory(connection: BaseDatabaseWrapper) -> list[Finding]:
+    name = str(connection.settings_dict.get("NAME") or "")
+    # Django's own database for tests is meant to be in memory.
+    if name.startswith("file:memorydb_") or (":memory:" not in name and "mode=memory" not in name):
+        return []
+    return [
+        Finding(
+            id="W002",
+            message="it is a SQLite database in memory, which no worker process can see.",
+            hint="Give it a file.",
+        )
+    ]
+
+
+def _asked(connection: BaseDatabaseWrapper, sql: str) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _postgresql(connection: BaseDatabaseWrapper) -> list[Finding]:
+    version = int(_asked(connection, "SHOW server_version_num"))
+    findings = []
+    if version < POSTGRESQL_SINCE:
+        findings.append(_too_old("PostgreSQL", f"{version // 10000}", "15"))
+    if _asked(connection, "SHOW server_encoding") != "UTF8":
+        findings.append(_not_utf8("UTF8"))
+    return findings
+
+
+def _sqlite(connection: BaseDatabaseWrapper) -> list[Finding]:
+    version = str(_asked(connection, "SELECT sqlite_version()"))
+    findings = []
+    if tuple(map(int, version.split(".")[:2])) < SQLITE_SINCE:
+        findings.append(_too_old("SQLite", version, "3.37"))
+    if str(_asked(connection, "PRAGMA journal_mode")).lower() not in {"wal", "memory"}:
+        findings.append(
+            Finding(
+                id="W001",
+                message="its journal is not a write-ahead log, so whoever reads makes the worker wait.",
+                hint="Set OPTIONS['init_command'] of the database to 'PRAGMA journal_mode=WAL;'.",
+            )
+        )
+    return findings
+
+
+def _mysql(connection: Any) -> list[Finding]:
+    findings = []
+    version: tuple[int, ...] = connection.mysql_version
+    name, since = ("MariaDB", MARIADB_SINCE) if connection.mysql_is_mariadb else ("MySQL", MYSQL_SINCE)
+    if version < since:
+        findings.append(_too_old(name, ".".join(map(str, version)), ".".join(map(str, since))))
+    if str(_asked(connection, "SELECT @@default_storage_engine")).lower() != "innodb":
+        findings.append(
+            Finding(
+                id="E008",
+                message="its tables are not made in InnoDB, the only engine with transactions and row locks.",
+                hint="Set default_storage_engine=InnoDB on the server.",
+            )
+        )
+    if str(_asked(connection, "SELECT @@character_set_database")).lower() != "utf8mb4":
+        findings.append(_not_utf8("utf8mb4"))
+    return findings
+
+
+def _too_old(name: str, version: str, since: str) -> Finding:
+    return Finding(id="E008", message=f"it is {name} {version}.", hint=f"Tasks need {name} {since} or newer.")
+
+
+def _not_utf8(wanted: str) -> Finding:
+    return Finding(
+        id="W004",
+        message=f"its character set is not {wanted}, so a message with other characters will fail to be written.",
+        hint=f"Make the database anew with {wanted}.",
+    )

@@ -1,0 +1,1 @@
+"""What minds time, processes and signals: claiming, renewing, sweeping, stopping."""

@@ -1,0 +1,80 @@
+"""What any worker does for all: sweep the dead, wake the overdue, keep the head of the queue clear."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import random
+import threading
+from typing import TYPE_CHECKING
+
+from django_tasks_durable import signals
+from django_tasks_durable.primitives import clock
+from django_tasks_durable.store import maintenance, vendors, workers
+
+if TYPE_CHECKING:
+    from .loop import Worker
+
+logger = logging.getLogger("django_tasks_durable.worker")
+DEADLINE_SECONDS = 5.0
+
+
+class Maintenance:
+    """Runs the chores, jittered; nobody is elected and every chore may run anywhere at once."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.sweep_seconds = worker.options.sweep_seconds
+        self._stop = threading.Event()
+        self._noted = threading.Event()
+        self._next_sweep = 0.0
+        self._deadlines: list[float] = []
+
+    def note_deadline(self, moment: float) -> None:
+        """Look at that moment of the monotonic clock: a run that this worker parked is overdue then."""
+        heapq.heappush(self._deadlines, moment)
+        self._noted.set()
+
+    def stop(self) -> None:
+        """Do no more."""
+        self._stop.set()
+        self._noted.set()
+
+    def run(self) -> None:
+        """Do the chores until stopped."""
+        session = vendors.private_session(self.worker.using)
+        while not self._stop.is_set():
+            self._noted.wait(self._until_next())
+            self._noted.clear()
+            try:
+                self.turn(session)
+            except Exception as error:
+                logger.warning("Maintenance failed and will be tried again: %s", error)
+                session.close()
+                self._stop.wait(1.0)
+        session.close()
+
+    def _until_next(self) -> float:
+        now = clock.monotonic()
+        while self._deadlines and self._deadlines[0] <= now:
+            heapq.heappop(self._deadlines)
+        regular = min(DEADLINE_SECONDS, self.sweep_seconds) * random.uniform(0.8, 1.2)
+        return min(regular, self._deadlines[0] - now + 0.005) if self._deadlines else regular
+
+    def turn(self, session: vendors.Session) -> None:
+        """Wake what is overdue; sweep when it is time."""
+        changed = maintenance.wake_overdue(session)
+        now = clock.monotonic()
+        if now >= self._next_sweep:
+            self._next_sweep = now + self.sweep_seconds * random.uniform(0.8, 1.0)
+            for worker_id in workers.declare_dead(session):
+                logger.warning("Worker %s has fallen silent and is declared dead", worker_id)
+            swept = workers.sweep(session)
+            if swept:
+                logger.warning("%s run(s) of dead workers are taken back", len(swept))
+            changed += swept
+            maintenance.push_unknown_heads(session, self.worker.wanted())
+        if changed:
+            self.worker.writer.wake()
+            if signals.run_changed.receivers:
+                signals.run_changed.send_robust(sender=None, using=self.worker.using, run_ids=changed)

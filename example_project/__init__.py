@@ -1,0 +1,1 @@
+"""A Django project that shows the library at work."""

@@ -1,0 +1,1 @@
+"""The main job: import the world's airports, durably."""

@@ -1,0 +1,1 @@
+"""The instrument itself: that what benchtasks says is what it saw."""

@@ -1,0 +1,44 @@
+"""The template of every race: acts that begin at the same moment, each on a connection of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from django.db import connections
+
+from django_tasks_durable.store import vendors
+from django_tasks_durable.store.vendors.session import retry_transient
+
+Act = Callable[[vendors.Session], Any]
+TRIALS = 20
+
+
+def side_by_side(*acts: Act, patience: float = 60) -> list[Any]:
+    """Do all acts at once and return what each returned, in order. An exception of any act is raised."""
+    barrier = threading.Barrier(len(acts))
+    answers: list[Any] = [None] * len(acts)
+    trouble: list[BaseException] = []
+
+    def perform(place: int, act: Act) -> None:
+        session = vendors.private_session("default")
+        try:
+            session.execute("SELECT 1")  # the connection is open before the race begins
+            barrier.wait(patience)
+            answers[place] = retry_transient(session, lambda: act(session), tries=20)
+        except BaseException as error:
+            trouble.append(error)
+            barrier.abort()
+        finally:
+            session.close()
+            connections.close_all()
+
+    threads = [threading.Thread(target=perform, args=(place, act)) for place, act in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patience)
+    if trouble:
+        raise next((error for error in trouble if not isinstance(error, threading.BrokenBarrierError)), trouble[0])
+    return answers

@@ -1,0 +1,206 @@
+"""``manage.py benchtasks``: its figures are real, it leaves nothing behind and it overwrites nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+
+from django_tasks_durable.management.bench.place import Place, PlaceTaken, place_of
+from django_tasks_durable.models import TaskRun
+
+Manage = Callable[..., "subprocess.Popen[str]"]
+NAME = f"dtd_bench_test_{os.getpid()}"
+KEYS = {
+    "machine": {"cores", "python", "django"},
+    "database": {"vendor", "version"},
+    "limit": {
+        "insert_commits_per_s",
+        "bulk_rows_per_s",
+        "claim_complete_b1_per_s",
+        "claim_complete_b500_per_s",
+        "step_commits_per_s",
+        "steps_batched_per_s",
+    },
+    "enqueue_per_s": set(),
+    "enqueue_many_per_s": set(),
+    "drain_per_s": {"async", "sync"},
+    "drain_failures_history_per_s": {"async", "sync"},
+    "pickup_ms": {"p50", "p95", "p99"},
+    "steps_per_s": {"sequential", "concurrent", "atomic"},
+    "resume_ms": {"1000", "10000"},
+    "growth": {"empty", "finished_1m", "future_100k"},
+    "rss_mb": {"idle", "peak"},
+    "ratio": {"enqueue", "drain_async", "drain_sync", "steps_sequential"},
+}
+
+
+@pytest.fixture
+def place(transactional_db: None) -> Iterator[Place]:
+    """Give the place of these tests, and take away whatever a failed one left there."""
+    found = place_of("default", NAME)
+    yield found
+    found.remove()
+
+
+def benchtasks(*arguments: str) -> str:
+    """Run the command in this process and return what it wrote."""
+    out = StringIO()
+    call_command("benchtasks", "--name", NAME, "--verbosity", "0", *arguments, stdout=out)
+    return out.getvalue()
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Give every number of a JSON value."""
+    if isinstance(value, Mapping):
+        for inner in value.values():
+            yield from numbers(inner)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield value
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_every_scene_has_a_real_figure_under_its_public_key(place: Place) -> None:
+    found = json.loads(benchtasks("--json", "--scale", "0.01"))
+
+    for key, inner in KEYS.items():
+        assert key in found
+        assert not inner or inner <= set(found[key]), key
+    measured = {key: found[key] for key in KEYS if key not in {"machine", "drain_failures_history_per_s", "database"}}
+    missing = [line["line"] for line in found["targets"] if line["figure"] is None]
+    assert missing == []
+    assert all(number > 0 for number in numbers(measured))
+    assert not place.exists()
+
+
+def test_only_what_was_asked_for_is_measured_beside_its_yardstick(place: Place) -> None:
+    found = json.loads(benchtasks("--json", "--only", "enqueue_many", "--scale", "0.01"))
+
+    assert found["enqueue_many_per_s"] > 0
+    assert found["limit"]["bulk_rows_per_s"] > 0
+    assert found["ratio"]["enqueue_many"] == pytest.approx(
+        found["enqueue_many_per_s"] / found["limit"]["bulk_rows_per_s"], rel=2
+    )
+    assert found["enqueue_per_s"] is None
+    assert found["limit"]["insert_commits_per_s"] is None
+
+
+def test_the_table_names_each_line_with_its_target(place: Place) -> None:
+    said = benchtasks("--only", "enqueue_many", "--scale", "0.01")
+
+    (line,) = [line for line in said.splitlines() if line.startswith("enqueue in bulk")]
+    assert "/s" in line
+    assert (">= 20,000" in line) is (connection.vendor == "postgresql")
+
+
+def test_the_runs_of_the_project_are_not_touched(place: Place) -> None:
+    with connection.cursor() as cursor:
+        before = set(connection.introspection.table_names(cursor))
+    benchtasks("--json", "--only", "enqueue_many", "--scale", "0.01")
+
+    assert TaskRun.objects.count() == 0
+    with connection.cursor() as cursor:
+        assert set(connection.introspection.table_names(cursor)) == before
+    assert not place.exists()
+
+
+def test_a_place_with_other_data_is_refused_and_the_options_to_go_on_are_named(place: Place) -> None:
+    occupy(place)
+
+    with pytest.raises(CommandError, match=r"--name.*--overwrite"):
+        benchtasks("--only", "enqueue_many", "--scale", "0.01")
+    assert place.exists()
+
+
+def test_a_place_with_other_data_may_be_overwritten(place: Place) -> None:
+    occupy(place)
+
+    benchtasks("--only", "enqueue_many", "--scale", "0.01", "--overwrite")
+
+    assert not place.exists()
+
+
+def test_what_a_killed_run_left_behind_is_taken_away_by_the_next(place: Place) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    place.make(f"{os.uname().nodename} {gone.pid}")
+
+    place_of("default", NAME).prepare()
+
+    assert place.marked_by() == f"{os.uname().nodename} {os.getpid()}"
+
+
+def test_the_place_of_a_run_that_goes_on_is_refused(place: Place) -> None:
+    place.prepare()
+
+    with pytest.raises(PlaceTaken, match="in use"):
+        place_of("default", NAME).prepare(overwrite=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(place: Place, manage: Manage, number: signal.Signals) -> None:
+    command = manage("benchtasks", "--name", NAME, "--only", "drain", "--scale", "0.05", "--verbosity", "2")
+    assert command.stdout is not None
+    for line in command.stdout:
+        if "drain.async.1" in line:
+            break
+    (group,) = children_of(command.pid)
+    assert len(group_of(group)) > 1
+
+    command.send_signal(number)
+
+    assert command.wait(30) == 128 + number
+    assert not place.exists()
+    assert group_of(group) == []
+
+
+def test_an_unknown_scene_is_refused_with_the_known_ones(transactional_db: None) -> None:
+    with pytest.raises(CommandError, match=r"no scene 'speed'; there are enqueue"):
+        benchtasks("--only", "speed")
+
+
+def test_an_unknown_database_is_refused_with_the_known_ones(transactional_db: None) -> None:
+    with pytest.raises(CommandError, match="there are default"):
+        benchtasks("--database", "elsewhere")
+
+
+def occupy(place: Place) -> None:
+    """Put something by that name that benchtasks did not make."""
+    place.make("nobody 0")
+    if connection.vendor == "sqlite":
+        place.remove()
+        from pathlib import Path
+
+        Path(place.path).write_text("a diary")  # type: ignore[attr-defined]
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {NAME}.benchtasks_mark")
+        cursor.execute(f"CREATE TABLE {NAME}.diary (line integer)")
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [number for number, parent, _, _ in processes() if parent == pid]
+
+
+def group_of(leader: int) -> list[int]:
+    """Return the living processes of a group."""
+    return [number for number, _, group, state in processes() if group == leader and not state.startswith("Z")]
+
+
+def processes() -> list[tuple[int, int, int, str]]:
+    """Return each process of this machine: its number, parent, group and state."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    rows = (line.split() for line in listed.splitlines())
+    return [(int(pid), int(parent), int(group), state) for pid, parent, group, state in rows]

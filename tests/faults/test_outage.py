@@ -1,0 +1,215 @@
+"""PostgreSQL goes away under load: the workers stay, nothing is lost, nothing is done twice."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connections
+
+from django_tasks_durable.primitives.status import RunStatus
+from tests import embedded_postgres
+from tests.faults.harness import Yard, oracle, run_of, undisturbed_result, wait_end, wait_until
+from tests.faults.proxy import Proxy
+from tests.probe import journal, tasks
+from tests.probe.models import Effect
+from tests.store import acts
+
+pytestmark = pytest.mark.databases("postgresql")
+
+
+def free_port() -> int:
+    """Find a port that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[embedded_postgres.Server]:
+    """Start a PostgreSQL of our own that keeps what it acknowledged, whatever happens to it."""
+    try:
+        found = embedded_postgres.Server(durable=True, port=free_port())
+    except embedded_postgres.Absent as missing:
+        pytest.skip(str(missing))
+    with found:
+        yield found
+
+
+@pytest.fixture
+def own_database(server: embedded_postgres.Server, django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+    """Let the default alias of this process mean a fresh database on that server."""
+    connection = connections["default"]
+    kept = {**connection.settings_dict}
+    server.start() if not _answers(server) else None
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.settings_dict.update(HOST="127.0.0.1", PORT=str(server.port), USER="postgres", NAME="postgres")
+        with connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE IF EXISTS outage WITH (FORCE)")
+            cursor.execute("CREATE DATABASE outage")
+        connection.close()
+        connection.settings_dict["NAME"] = "outage"
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        yield f"postgresql://postgres@127.0.0.1:{server.port}/outage"
+        connection.close()
+        connection.settings_dict.update(kept)
+
+
+def _answers(server: embedded_postgres.Server) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", server.port or 0)) == 0
+
+
+@pytest.fixture
+def yard(own_database: str, tmp_path: Path) -> Iterator[Yard]:
+    """Start workers on that database."""
+    root = Path(__file__).resolve().parent.parent.parent
+    yard = Yard(
+        {
+            **os.environ,
+            "DATABASE_URL": own_database,
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "PYTHONPATH": str(root),
+            "PYTHONUNBUFFERED": "1",
+        },
+        tmp_path,
+    )
+    yield yard
+    yard.close()
+
+
+class Producer(threading.Thread):
+    """Enqueues as long as it may, and keeps the ids that the database has acknowledged."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.accepted: list[UUID] = []
+        self.refused = 0
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        """Enqueue until told that it is enough."""
+        while not self.enough.wait(0.01):
+            try:
+                self.accepted.append(acts.enqueue(tasks.counts, 5))
+            except DatabaseError:
+                self.refused += 1
+                connections["default"].close()
+        connections.close_all()
+
+
+def test_nothing_is_lost_and_nothing_done_twice_when_the_server_crashes_under_load(
+    yard: Yard, server: embedded_postgres.Server
+) -> None:
+    # The lease outlives the outage here: a worker that cannot renew in time stops its own work, which is another test.
+    workers = [yard.start("--concurrency", "3", options={"lease_seconds": 30}) for _ in range(2)]
+    for worker in workers:
+        worker.wait_registered()
+    producer = Producer()
+    producer.start()
+    for _ in range(3):
+        so_far = len(producer.accepted)
+        wait_until(lambda so_far=so_far: len(producer.accepted) >= so_far + 25, "the producer goes on")
+        server.stop("immediate")
+        server.start()
+        connections["default"].close()
+    so_far = len(producer.accepted)
+    wait_until(lambda: len(producer.accepted) >= so_far + 10, "the producer goes on")
+    producer.enough.set()
+    producer.join()
+    rows = wait_end(yard, *producer.accepted)
+
+    assert [worker.is_alive for worker in workers] == [True, True], yard.story()
+    assert producer.refused > 0
+    assert Counter(row.status for row in rows) == {RunStatus.SUCCESSFUL: len(rows)}, [
+        row.errors for row in rows if row.status != RunStatus.SUCCESSFUL
+    ][:2]
+    kept = Counter(Effect.objects.values_list("run_id", "name"))
+    assert set(kept.values()) == {1}
+    assert len(kept) == 2 * len(rows)
+    done = Counter((deed["run"], deed["number"]) for deed in journal.deeds(yard.journal) if deed["deed"] == "plain")
+    assert set(done.values()) == {1}
+    oracle(producer.accepted)
+    for worker in workers:
+        assert "does not answer" in worker.output
+        assert "Traceback" not in worker.output, worker.output
+
+
+def test_a_worker_that_could_not_renew_in_time_goes_on_as_a_new_one(
+    yard: Yard, server: embedded_postgres.Server
+) -> None:
+    gate = yard.path("gate")
+    run_id = acts.enqueue(tasks.blocks_at_gate, str(gate))
+    worker = yard.start("--concurrency", "2")
+    yard.wait_deed("at the gate")
+    server.stop("immediate")
+    worker.wait_said("stops its own work")
+    server.start()
+    connections["default"].close()
+    gate.touch()
+    other = acts.enqueue(tasks.echo, "after")
+    rows = wait_end(yard, run_id, other)
+
+    assert [row.status for row in rows] == [RunStatus.SUCCESSFUL] * 2
+    assert worker.is_alive
+    oracle([run_id, other])
+
+
+def test_a_worker_started_while_the_database_is_down_waits_and_says_so(
+    yard: Yard, server: embedded_postgres.Server
+) -> None:
+    run_id = acts.enqueue(tasks.add, 1, 2)
+    connections["default"].close()
+    server.stop()
+    worker = yard.start()
+    worker.wait_said("does not answer")
+    server.start()
+    (row,) = wait_end(yard, run_id)
+
+    assert row.status == RunStatus.SUCCESSFUL
+    assert "Traceback" not in worker.output
+    oracle([run_id])
+
+
+LOST = {
+    "checkpoint": (b"INSERT INTO durable_tasks_checkpoint", None, "three_steps"),
+    "outcome": (b"succeeded", None, "three_steps"),
+    "claim": (b"SET status = 'CLAIMED'", b"COMMIT", "three_steps"),
+    "atomic": (b"probe_effect", b"COMMIT", "atomic_steps"),
+    "heartbeat": (b"SET heartbeat_at", None, "three_steps"),
+}
+
+
+@pytest.mark.parametrize("answer", sorted(LOST))
+def test_a_lost_answer_costs_nothing(yard: Yard, server: embedded_postgres.Server, answer: str) -> None:
+    """The server has committed, and the worker cannot know (fault F13)."""
+    to, then, name = LOST[answer]
+    task = getattr(tasks, name)
+    expected = undisturbed_result(task, 7)
+    between = Proxy("127.0.0.1", server.port or 0)
+    worker = yard.start(DATABASE_URL=f"postgresql://postgres@127.0.0.1:{between.port}/outage")
+    worker.wait_registered()
+    between.lose_answer(to, then=then)
+    run_id = acts.enqueue(task, 7)
+    (row,) = wait_end(yard, run_id)
+    wait_until(lambda: between.lost, "an answer was lost")
+    again = acts.enqueue(tasks.echo, "still there")
+    wait_end(yard, again)
+    between.close()
+
+    assert (row.status, row.result) == (RunStatus.SUCCESSFUL, expected), yard.story()
+    entered = [yard.times(step) for step in ("first", "second", "third")]
+    assert entered == [1, 1, 1]
+    if name == "atomic_steps":
+        assert Effect.objects.filter(run_id=run_id).count() == 3
+    assert run_of(run_id).attempts == 0
+    assert worker.is_alive
+    oracle([run_id, again])

@@ -1,0 +1,195 @@
+"""What `manage.py check` says about settings, without a database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.test import override_settings
+
+from django_tasks_durable import checks as house_checks
+from django_tasks_durable.authoring import registry
+from django_tasks_durable.compat import Task, restore
+from django_tasks_durable.store.vendors import fitness
+from tests.probe import tasks
+
+OURS = "django_tasks_durable.DurableBackend"
+
+
+def said(entry: dict[str, Any] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Return what the checks say about an entry of TASKS."""
+    with override_settings(TASKS={"default": {"BACKEND": OURS, **(entry or {})}}):
+        return [message for message in run_checks(**kwargs) if (message.id or "").startswith("durable_tasks.")]
+
+
+def ids(messages: list[CheckMessage]) -> list[str]:
+    """Return the last part of each id."""
+    return [str(message.id).rpartition(".")[2] for message in messages]
+
+
+def test_a_right_setting_is_silent() -> None:
+    assert said({"QUEUES": ["default", "reports"], "OPTIONS": {"max_attempts": 3}}) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "message", "hint"),
+    [
+        ({"OPTIONS": {"max_atempts": 3}}, "'max_atempts' is not an option", "Did you mean 'max_attempts'?"),
+        ({"OPTIONS": {"max_attempts": "3"}}, "'max_attempts' is '3'", "Give a whole number from 1"),
+        ({"OPTIONS": {"lease_seconds": 5}}, "misses one heartbeat", "at least twice"),
+        ({"OPTIONS": ["database"]}, "It is a list, not a dict", "Use a dict"),
+        ({"OPTION": {}}, "unknown key 'OPTION'", "Did you mean 'OPTIONS'?"),
+        ({"max_attempts": 3}, "unknown key 'max_attempts'", "Move it into"),
+        ({"QUEUES": "default"}, "['QUEUES'] is 'default'", "Give a list of names"),
+        ({"QUEUES": [1]}, "['QUEUES'] is [1]", "Give a list of names"),
+        ({"QUEUES": None}, "['QUEUES'] is None", "Give a list of names"),
+        ({"QUEUES": 5}, "['QUEUES'] is 5", "Give a list of names"),
+    ],
+)
+def test_a_wrong_entry_is_an_error_with_a_hint(entry: dict[str, Any], message: str, hint: str) -> None:
+    (found,) = said(entry)
+    assert (found.id, found.is_serious()) == ("durable_tasks.E004", True)
+    assert message in found.msg
+    assert hint in (found.hint or "")
+
+
+@pytest.mark.parametrize("name", ["database", "listen_database"])
+def test_an_unknown_database_is_an_error(name: str) -> None:
+    (found,) = said({"OPTIONS": {name: "defualt"}})
+    assert found.id == "durable_tasks.E006"
+    assert "Did you mean 'default'?" in (found.hint or "")
+
+
+def test_every_wrong_option_is_told_at_once() -> None:
+    assert ids(said({"OPTIONS": {"a": 1, "b": 2, "poll_seconds": 0}})) == ["E004"] * 3
+
+
+def test_a_missing_app_is_an_error(settings: Any) -> None:
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if "durable" not in app and "probe" not in app]
+    from django_tasks_durable.compat import task_backends
+
+    (found,) = task_backends["default"].check()
+    assert found.id == "durable_tasks.E001"
+    assert "INSTALLED_APPS" in found.hint
+
+
+def test_naive_time_is_a_warning() -> None:
+    with override_settings(USE_TZ=False):
+        assert ids(said()) == ["W014"]
+
+
+class NoTables:
+    """A router that lets no table of ours be made."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        return False if app_label == "durable_tasks" else None
+
+
+def test_a_router_that_keeps_our_tables_away_is_an_error() -> None:
+    with override_settings(DATABASE_ROUTERS=[f"{__name__}.NoTables"]):
+        assert ids(said()) == ["E007"]
+
+
+def test_armed_faults_are_an_error_on_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DURABLE_FAULTS", "after_claim:kill:1")
+    assert "E023" in ids(said(include_deployment_checks=True))
+    assert said() == []
+
+
+def test_a_task_of_the_started_program_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    task: Task[..., Any] = restore(tasks.add, func=lambda: 0)
+    task.func.__module__, task.func.__qualname__ = "__main__", "lost"
+    monkeypatch.setattr(registry, "_tasks", {**registry._tasks, "__main__.lost": task})
+    (found,) = house_checks.check_tasks()
+    assert found.id == "durable_tasks.W007"
+    assert "__main__.lost" in found.msg
+
+
+class Connection:
+    """What a check looks at of a connection."""
+
+    def __init__(self, vendor: str, name: str = "db", **options: Any) -> None:
+        self.vendor = vendor
+        self.settings_dict = {"NAME": name, "OPTIONS": options}
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        (Connection("oracle"), ["E008"]),
+        (Connection("sqlite", ":memory:"), ["W002"]),
+        (Connection("sqlite", "file:mine?mode=memory&cache=shared"), ["W002"]),
+        # Django's own database for tests, which are run with checks.
+        (Connection("sqlite", "file:memorydb_default?mode=memory&cache=shared"), []),
+        (Connection("sqlite", "/data/db.sqlite3"), []),
+        (Connection("postgresql", pool=True), ["W003"]),
+        (Connection("postgresql", pool={"min_size": 2, "max_size": 6}), ["W003"]),
+        (Connection("postgresql", pool={"max_size": 7}), []),
+        (Connection("postgresql"), []),
+        (Connection("mysql"), []),
+    ],
+)
+def test_a_database_is_judged_by_its_settings(connection: Any, expected: list[str]) -> None:
+    assert [finding.id for finding in fitness.by_settings(connection, threads=4)] == expected
+
+
+class Asked(Connection):
+    """A connection whose server answers what it is told to."""
+
+    def __init__(self, vendor: str, answers: dict[str, Any], **attributes: Any) -> None:
+        super().__init__(vendor)
+        self.answers = answers
+        self.__dict__.update(attributes)
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        yield self
+
+    def execute(self, sql: str) -> None:
+        self.asked = sql
+
+    def fetchone(self) -> Any:
+        return (self.answers[self.asked],)
+
+
+def postgresql(version: str = "150004", encoding: str = "UTF8") -> Asked:
+    """Be a PostgreSQL server."""
+    return Asked("postgresql", {"SHOW server_version_num": version, "SHOW server_encoding": encoding})
+
+
+def sqlite(version: str = "3.37.0", journal: str = "wal") -> Asked:
+    """Be SQLite."""
+    return Asked("sqlite", {"SELECT sqlite_version()": version, "PRAGMA journal_mode": journal})
+
+
+def mysql(version: tuple[int, ...], mariadb: bool, engine: str = "InnoDB", charset: str = "utf8mb4") -> Asked:
+    """Be a MariaDB or MySQL server."""
+    answers = {"SELECT @@default_storage_engine": engine, "SELECT @@character_set_database": charset}
+    return Asked("mysql", answers, mysql_version=version, mysql_is_mariadb=mariadb)
+
+
+@pytest.mark.parametrize(
+    ("connection", "expected"),
+    [
+        (postgresql(), []),
+        (postgresql(version="140012"), ["E008"]),
+        (postgresql(encoding="SQL_ASCII"), ["W004"]),
+        (sqlite(), []),
+        (sqlite(version="3.36.1"), ["E008"]),
+        (sqlite(version="3.100.0"), []),
+        (sqlite(journal="delete"), ["W001"]),
+        (sqlite(journal="memory"), []),
+        (mysql((10, 6, 0), True), []),
+        (mysql((10, 5, 9), True), ["E008"]),
+        (mysql((8, 0, 11), False), []),
+        (mysql((5, 7, 44), False), ["E008"]),
+        (mysql((11, 4, 2), True, engine="MyISAM"), ["E008"]),
+        (mysql((11, 4, 2), True, charset="latin1"), ["W004"]),
+        (Connection("oracle"), []),
+    ],
+)
+def test_a_server_is_judged_by_its_own_word(connection: Any, expected: list[str]) -> None:
+    assert [finding.id for finding in fitness.by_asking(connection)] == expected

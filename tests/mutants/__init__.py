@@ -1,0 +1,1 @@
+"""Bugs that the tests must find: a test of a race or a fault counts only when it kills its mutant."""

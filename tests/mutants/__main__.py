@@ -1,0 +1,87 @@
+"""Break the package in a copy, one bug at a time, and tell which bugs the tests do not notice.
+
+`python -m tests.mutants` does it on SQLite, `--db postgresql` and `--db mariadb` on those; words choose mutants by name.
+A mutant is killed only when its tests pass without it and fail with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests import servers
+from tests.mutants.mutations import MUTANTS, Mutant
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COPIED = ("django_tasks_durable", "example_project", "tests", "manage.py", "setup.cfg")
+DATABASES = {"sqlite": servers.sqlite, "postgresql": servers.postgresql, "mariadb": servers.mariadb}
+TESTS_FAILED = 1
+
+
+def main() -> int:
+    """Try every mutant of one database; return 0 when all are killed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("--db", default="sqlite", choices=sorted(DATABASES))
+    parser.add_argument("words", nargs="*", help="only mutants whose name holds one of these")
+    options = parser.parse_args()
+    chosen = [
+        mutant
+        for mutant in MUTANTS
+        if options.db in mutant.on and (not options.words or any(word in mutant.name for word in options.words))
+    ]
+    with DATABASES[options.db]() as url, tempfile.TemporaryDirectory(prefix="durable-mutants-") as folder:
+        _copy(Path(folder))
+        if chosen and _run(Path(folder), url, sorted({test for mutant in chosen for test in mutant.tests})):
+            print("The tests fail without any mutant, so they can kill none.")
+            return 1
+        survivors = [
+            f"{mutant.name} ({verdict})" for mutant in chosen if (verdict := _survives(mutant, Path(folder), url))
+        ]
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed on {options.db}.")
+    for line in survivors:
+        print(f"Alive: {line}")
+    return int(bool(survivors))
+
+
+def _copy(folder: Path) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+
+
+def _survives(mutant: Mutant, folder: Path, url: str) -> str:
+    """Make the bug, run its tests, take it back. Return why it lives, or nothing."""
+    kept = {name: (folder / name).read_text() for name, _, _ in mutant.edits}
+    try:
+        for name, old, new in mutant.edits:
+            text = (folder / name).read_text()
+            if text.count(old) != 1:
+                return f"{name} holds {old!r} {text.count(old)} times, not once: bring the mutant up to date"
+            (folder / name).write_text(text.replace(old, new))
+        code = _run(folder, url, list(mutant.tests))
+    finally:
+        for name, text in kept.items():
+            (folder / name).write_text(text)
+    print(f"{'killed' if code == TESTS_FAILED else 'ALIVE '}  {mutant.name}", flush=True)
+    return "" if code == TESTS_FAILED else f"pytest said {code}"
+
+
+def _run(folder: Path, url: str, tests: list[str]) -> int:
+    environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **({"DATABASE_URL": url} if url else {})}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=90", "-x", *tests],
+        cwd=folder, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ).returncode  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

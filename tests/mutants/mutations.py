@@ -1,0 +1,254 @@
+"""The list: what is broken, where, and which tests must notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STORE = "django_tasks_durable/store/"
+WORKER = "django_tasks_durable/worker/"
+ENGINE = "django_tasks_durable/engine/"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One bug: replacements of source text (file, old, new), the tests that must fail, the databases where they do."""
+
+    name: str
+    edits: tuple[tuple[str, str, str], ...]
+    tests: tuple[str, ...]
+    on: tuple[str, ...] = ("sqlite",)
+
+
+def _mutant(name: str, *edits: tuple[str, str, str], tests: str, on: str = "sqlite") -> Mutant:
+    return Mutant(name, edits, tuple(tests.split()), tuple(on.split()))
+
+
+MUTANTS = [
+    # --- the fence
+    _mutant(
+        "a write without its token, decided under the lock",
+        (STORE + "commit.py", "if row[1] == tokens[run_id]", "if True"),
+        (STORE + "commit.py", "WHERE id = %s AND lease_token = %s AND {HELD}", "WHERE id = %s AND %s IS NOT NULL AND {HELD}"),
+        tests="tests/store/test_fence.py", on="sqlite mariadb postgresql",
+    ),
+    _mutant(
+        "a write without its token, in one statement",
+        (STORE + "commit.py", "WHERE r.id = given.id AND r.lease_token = given.token AND r.", "WHERE r.id = given.id AND r."),
+        (STORE + "commit.py", "WHERE r.id = w.id AND r.lease_token = w.token AND r.", "WHERE r.id = w.id AND r."),
+        tests="tests/store/test_fence.py tests/store/test_batches.py", on="postgresql",
+    ),
+    _mutant(
+        "a run that is over may be written to",
+        (STORE + "commit.py", "status NOT IN ('READY', 'WAITING', 'SUCCESSFUL', 'FAILED', 'CANCELLED')", "status <> 'READY'"),
+        (STORE + "commit.py", "HELD = \"status IN ('CLAIMED', 'RUNNING')\"", "HELD = \"status <> 'READY'\""),
+        tests="tests/store/test_fence.py tests/store/test_transitions.py", on="sqlite postgresql",
+    ),
+    _mutant(
+        "an atomic step commits without its lease",
+        (STORE + "atomic.py", "        raise answer\n", "        return Verdict(status=RunStatus.RUNNING)\n"),
+        (STORE + "atomic.py", "from . import vendors", "from django_tasks_durable.primitives.status import RunStatus\n\nfrom . import vendors"),
+        tests="tests/store/test_fence.py",
+    ),
+    _mutant(
+        "the lock of a write lets a takeover pass",
+        (STORE + "vendors/brands.py", 'lock = "FOR NO KEY UPDATE"', 'lock = "FOR KEY SHARE"'),
+        tests="tests/store/test_busy.py tests/store/test_claims.py", on="postgresql",
+    ),
+    # --- claims
+    _mutant(
+        "claims lock nothing",
+        (STORE + "claims.py", "({choose}{lock})", "({choose})"),
+        tests="tests/concurrency/test_claims.py", on="postgresql",
+    ),
+    _mutant(
+        "claims lock nothing, where there are no arrays",
+        (STORE + "claims.py", 'session.execute(choose.format(held="") + lock, parameters)', 'session.execute(choose.format(held=""), parameters)'),
+        tests="tests/concurrency/test_claims.py", on="mariadb",
+    ),
+    _mutant(
+        "claims leave the index to the optimizer",
+        (STORE + "vendors/brands.py", 'in_ready_order = " FORCE INDEX (dtd_run_ready)"', 'in_ready_order = ""'),
+        tests="tests/concurrency/test_claims.py", on="mariadb",
+    ),
+    _mutant(
+        "a transaction of ours begins deferred",
+        (STORE + "vendors/brands.py", 'begin = "BEGIN IMMEDIATE"', 'begin = "BEGIN"'),
+        tests="tests/concurrency",
+    ),
+    _mutant(
+        "claims in the order of enqueueing",
+        (STORE + "claims.py", "ORDER BY due_at, id LIMIT", "ORDER BY id LIMIT"),
+        tests="tests/store/test_claims.py", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "what an UPDATE returned is taken for an order",
+        (STORE + "claims.py", "sorted(rows, key=lambda row: (session.instant(row[19]), session.as_uuid(row[0])))", "list(reversed(rows))"),
+        tests="tests/store/test_claims.py",
+    ),
+    _mutant(
+        "unknown tasks are claimed",
+        (STORE + "claims.py", 'return "task_path = ANY(%s)", (list(wanted.task_paths),)', 'return "TRUE", ()'),
+        (STORE + "claims.py", "return f\"task_path IN ({', '.join(['%s'] * len(wanted.task_paths))})\", tuple(wanted.task_paths)", 'return "1 = 1", ()'),
+        tests="tests/store/test_claims.py", on="sqlite postgresql",
+    ),
+    _mutant(
+        "lost runs are prefetched",
+        (STORE + "claims.py", '"" if wanted.takes_crashed else " AND crashes = 0"', '""'),
+        tests="tests/store/test_claims.py",
+    ),
+    # --- workers
+    _mutant(
+        "a claim does not hold its worker's row",
+        (STORE + "vendors/brands.py", 'share_worker = " FOR KEY SHARE"', 'share_worker = ""'),
+        tests="tests/concurrency/test_workers.py", on="postgresql",
+    ),
+    _mutant(
+        "a dead worker may claim",
+        (STORE + "claims.py", "    if not alive:\n        raise WorkerDeclaredDead(worker_id)", "    pass"),
+        tests="tests/store/test_claims.py tests/concurrency/test_workers.py",
+    ),
+    _mutant(
+        "a heartbeat brings a dead worker back to life",
+        (STORE + "workers.py", "WHERE id = %s AND dead_at IS NULL\", (worker_id,)\n    ):\n        return Beat(alive=False)", "WHERE id = %s\", (worker_id,)\n    ):\n        return Beat(alive=False)"),
+        tests="tests/store/test_sweep.py",
+    ),
+    _mutant(
+        "a sweep does not lock what it takes",
+        (STORE + "vendors/brands.py", 'return f"{self.lock} OF {table}{self.skip}"', 'return ""'),
+        (STORE + "workers.py", "WHERE id = %s AND lease_token = %s AND status IN ('CLAIMED', 'RUNNING')\",\n", "WHERE id = %s AND %s IS NOT NULL\",\n"),
+        tests="tests/concurrency/test_workers.py", on="postgresql",
+    ),
+    _mutant(
+        "a sweep counts what never began",
+        (STORE + "workers.py", "was_running = status == RunStatus.RUNNING", "was_running = True"),
+        tests="tests/store/test_sweep.py",
+    ),
+    _mutant(
+        "a sweep leaves the token as it was",
+        (STORE + "workers.py", "error_code = %s, lease_token = lease_token + 1", "error_code = %s, lease_token = lease_token + 0"),
+        tests="tests/store/test_sweep.py",
+    ),
+    _mutant(
+        "poison is given back for ever",
+        (STORE + "workers.py", "lost >= int(str(max_deliveries))", "False"),
+        tests="tests/store/test_sweep.py",
+    ),
+    _mutant(
+        "a checkpoint does not start the count of deliveries anew",
+        (STORE + "commit.py", '        changes |= {"crashes": 0, "deliveries": 0}\n    if delta.has_progress', "        pass\n    if delta.has_progress"),
+        tests="tests/store/test_outcomes.py tests/store/test_sweep.py",
+    ),
+    # --- outcomes
+    _mutant(
+        "a suspension does not look at the inbox",
+        (STORE + "deltas.py", "elif self.inbox is not None and self.inbox != inbox:", "elif False:"),
+        tests="tests/concurrency/test_control.py",
+    ),
+    _mutant(
+        "a cancellation that was asked for is forgotten",
+        (STORE + "deltas.py", "if cancel_requested and self.status is not RunStatus.CANCELLED:", "if False:"),
+        tests="tests/store/test_outcomes.py tests/concurrency/test_control.py",
+    ),
+    _mutant(
+        "lines are numbered from what the claim saw",
+        (STORE + "commit.py", "rows[deltas[row[0]].lease.run_id].last_sequence + row[1]", "1 + row[1]"),
+        tests="tests/store/test_outcomes.py",
+    ),
+    _mutant(
+        "a failure that is retried costs nothing",
+        (STORE + "deltas.py", "self.attempts = 1", "self.attempts = 0"),
+        tests="tests/store/test_outcomes.py",
+    ),
+    _mutant(
+        "giving back costs an attempt",
+        (STORE + "deltas.py", "self.reason = WakeReason.RELEASED", "self.reason = WakeReason.RELEASED\n                self.attempts, self.errors, self.worker_ids = 1, '[]', '[]'"),
+        tests="tests/store/test_outcomes.py",
+    ),
+    _mutant(
+        "a lost answer is taken for a lost commit",
+        (STORE + "commit.py", "    return found\n\n\ndef _is_stored", "    return {}\n\n\ndef _is_stored"),
+        tests="tests/store/test_lost_answer.py",
+    ),
+    _mutant(
+        "an atomic step is repeated although it was kept",
+        (STORE + "atomic.py", "if verdict is not None and _is_kept(session, claimed, facts):", "if False:"),
+        tests="tests/faults/test_outage.py::test_a_lost_answer_costs_nothing[atomic]", on="postgresql",
+    ),
+    _mutant(
+        "a claim whose answer was lost is forgotten",
+        (WORKER + "writer.py", "self._claims_doubtful |= asked", "pass"),
+        tests="tests/faults/test_outage.py::test_a_lost_answer_costs_nothing[claim]", on="postgresql",
+    ),
+    _mutant(
+        "a connection that cannot be closed ends its thread",
+        (
+            "django_tasks_durable/executors/thread.py",
+            "        except Exception:  # a driver's connection that a task broke may refuse to be closed\n"
+            "            _close(connection)",
+            "        except MemoryError:\n            _close(connection)",
+        ),
+        tests="tests/faults/test_hostile.py",
+        on="mariadb",
+    ),
+    _mutant(
+        "workers are judged by beats that a lock held up",
+        (STORE + "workers.py", "    if session.brand.has_one_writer:\n        with session.transaction():\n            pass\n", ""),
+        (STORE + "workers.py", "        threading.Event().wait(SETTLING_SECONDS)\n", ""),
+        (WORKER + "heartbeat.py", "if session.brand.has_one_writer:\n                return", "if False:\n                return"),
+        tests="tests/faults/test_long_step.py",
+    ),
+    # --- intake
+    _mutant(
+        "workers hear of a run before its commit",
+        (STORE + "intake.py", "        transaction.on_commit(hint, using=session.alias, robust=True)", "        hint()"),
+        tests="tests/store/test_intake.py",
+    ),
+    _mutant(
+        "old hours jump the queue",
+        (STORE + "intake.py", "max(now, order.run_after) if order.run_after else now", "order.run_after or now"),
+        tests="tests/store/test_intake.py",
+    ),
+    # --- atomic steps
+    _mutant(
+        "an atomic step locks its run first",
+        (STORE + "atomic.py", "                value, facts = perform()", "                session.execute(f\"SELECT 1 FROM durable_tasks_taskrun {session.brand.lock}\")\n                value, facts = perform()"),
+        tests="tests/store/test_atomic.py", on="postgresql",
+    ),
+    _mutant(
+        "the bound on waiting stays behind",
+        (STORE + "vendors/brands.py", "SET SESSION innodb_lock_wait_timeout = {int(before)}", "SELECT {int(before)}"),
+        tests="tests/store/test_atomic.py", on="mariadb",
+    ),
+    _mutant(
+        "a deadlock fails the step",
+        (STORE + "atomic.py", "TRIES = 3", "TRIES = 1"),
+        tests="tests/store/test_atomic.py", on="postgresql mariadb",
+    ),
+    # --- the worker
+    _mutant(
+        "what runs too long is not given back",
+        (WORKER + "loop.py", "            self._writer.release_all()\n", ""),
+        tests="tests/faults/test_shutdown.py::test_what_does_not_end_is_given_back_uncounted",
+    ),
+    _mutant(
+        "a second signal says nothing",
+        (WORKER + "loop.py", "        self._abort_asked.set()\n", ""),
+        tests="tests/faults/test_shutdown.py::test_a_second_signal_gives_back_at_once",
+    ),
+    _mutant(
+        "a lost run begins before that is durable",
+        (ENGINE + "attempt.py", "    if slice.claimed.crashes:\n        slice.store.commit(write).result()", "    if False:\n        pass"),
+        tests="tests/faults/test_poison.py::test_a_lost_run_is_marked_running_before_its_body_begins_again",
+    ),
+    _mutant(
+        "a worker that was dead keeps its name",
+        (WORKER + "writer.py", "            self._declared_dead(str(error))\n", ""),
+        (WORKER + "heartbeat.py", "            self.worker.declared_dead(worker_id)\n        elif", "            pass\n        elif"),
+        tests="tests/faults/test_zombie.py::test_no_event_of_a_zombie_is_told",
+    ),
+    _mutant(
+        "connections are left as a task left them",
+        ("django_tasks_durable/executors/thread.py", "since_check = leave_clean(since_check)", "since_check = 0"),
+        tests="tests/faults/test_hostile.py::test_the_next_task_on_the_thread_finds_the_connection_clean",
+    ),
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""An app whose rows tell what a task really did."""

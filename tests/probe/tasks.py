@@ -1,0 +1,326 @@
+"""Tasks of each kind, each of which leaves a trace of what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+
+from django_tasks_durable import task
+from tests.probe import effects
+from tests.probe.journal import deed
+from tests.probe.models import Effect
+
+# --- well behaved
+
+
+@task
+def echo(value: Any = None) -> Any:
+    """Return what came."""
+    return value
+
+
+@task(queue_name="other")
+def elsewhere() -> str:
+    """Run on another queue."""
+    return "elsewhere"
+
+
+@task
+def add(a: int, b: int) -> int:
+    """Return a sum."""
+    deed("add", a=a, b=b)
+    return a + b
+
+
+@task
+async def aecho(value: Any = None) -> Any:
+    """Return what came, on the event loop."""
+    return value
+
+
+@task
+def three_steps(context: Any, base: int = 1) -> dict[str, Any]:
+    """Do three plain steps."""
+    first = context.step("first", _step, "first", base, context.idempotency_key)
+    second = context.step("second", _step, "second", first["value"], context.idempotency_key)
+    third = context.step("third", _step, "third", second["value"], context.idempotency_key)
+    context.progress(90, "nearly there")
+    deed("body ended")
+    return {"values": [first["value"], second["value"], third["value"]], "tuple": first["pair"]}
+
+
+def _step(name: str, base: int, key: str) -> dict[str, Any]:
+    deed(name, key=key)
+    return {"value": base * 10, "pair": (base, None)}
+
+
+@task
+def atomic_steps(context: Any, base: int = 1) -> dict[str, Any]:
+    """Do three steps whose rows and checkpoints are one transaction each."""
+    values = []
+    for name in ("first", "second", "third"):
+        values.append(context.step(name, _atomic_step, name, base, str(context.run_id), atomic=True))
+    deed("body ended")
+    return {"values": values}
+
+
+def _atomic_step(name: str, base: int, run_id: str) -> list[Any]:
+    effects.record(name, run_id, value=str(base))  # type: ignore[arg-type]
+    deed(name)
+    return [name, base, Effect.objects.filter(run_id=run_id).count()]
+
+
+@task
+def counts(context: Any, rounds: int = 5) -> list[int]:
+    """Alternate plain and atomic steps."""
+    found = []
+    for number in range(rounds):
+        if number % 2:
+            found.append(context.step(f"atomic {number}", _count_atomic, number, str(context.run_id), atomic=True))
+        else:
+            found.append(context.step(f"plain {number}", _count_plain, number, str(context.run_id)))
+    return found
+
+
+def _count_plain(number: int, run_id: str) -> int:
+    deed("plain", run=run_id, number=number)
+    return number
+
+
+def _count_atomic(number: int, run_id: str) -> int:
+    effects.record(f"atomic {number}", run_id)  # type: ignore[arg-type]
+    return number
+
+
+@task
+def partials(count: int = 3) -> Iterator[str]:
+    """Yield partial results."""
+    for number in range(count):
+        yield f"part {number}"
+    return None
+
+
+@task
+async def apartials(count: int = 3) -> AsyncIterator[str]:
+    """Yield partial results on the event loop."""
+    for number in range(count):
+        yield f"part {number}"
+
+
+@task
+def asks(context: Any) -> Any:
+    """Wait for an answer."""
+    answer = context.interrupt({"question": "go on?"})
+    deed("answered")
+    return answer
+
+
+@task
+def naps(context: Any, seconds: float) -> str:
+    """Sleep."""
+    context.sleep("nap", seconds=seconds)
+    return "rested"
+
+
+@task
+def waits_at_gate(context: Any, gate: str) -> str:
+    """Work until a file appears, looking up at every step of the way."""
+    deed("at the gate", gate=gate)
+    number = 0
+    while not Path(gate).exists():
+        time.sleep(0.02)
+        context.log(f"still waiting {number}")
+        number += 1
+    deed("through the gate", gate=gate)
+    return "passed"
+
+
+@task
+def blocks_at_gate(gate: str) -> str:
+    """Work until a file appears, deaf to everything."""
+    deed("at the gate", gate=gate)
+    while not Path(gate).exists():
+        time.sleep(0.02)
+    deed("through the gate", gate=gate)
+    return "passed"
+
+
+@task
+def writes_everything(context: Any, gate: str) -> str:
+    """Stand still in the middle of a step, then write of every kind."""
+    context.log("before the gate")
+    context.step("gate", _pass_gate, gate)
+    context.progress(50, "half")
+    context.log("after the gate")
+    context.step("atomic", _atomic_step, "atomic", 1, str(context.run_id), atomic=True)
+    return "written"
+
+
+def _pass_gate(gate: str) -> int:
+    deed("at the gate", gate=gate)
+    while not Path(gate).exists():
+        time.sleep(0.02)
+    deed("through the gate", gate=gate)
+    return os.getpid()
+
+
+@task
+def long_atomic(context: Any, seconds: float) -> str:
+    """Hold SQLite's one write lock for a while."""
+    return context.step("long", _hold, seconds, str(context.run_id), atomic=True)
+
+
+def _hold(seconds: float, run_id: str) -> str:
+    effects.record("long", run_id)  # type: ignore[arg-type]
+    time.sleep(seconds)
+    return "held"
+
+
+# --- ill behaved
+
+
+@task
+def poison() -> None:
+    """Take the whole worker along."""
+    deed("poison")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def fails(message: str = "no") -> None:
+    """Raise."""
+    raise ValueError(message)
+
+
+@task
+def sys_exit() -> None:
+    """Ask the interpreter to end."""
+    raise SystemExit(3)
+
+
+@task
+def keyboard_interrupt() -> None:
+    """Pretend that somebody pressed Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+@task
+def generator_exit() -> None:
+    """Raise what closes generators."""
+    raise GeneratorExit
+
+
+@task
+def recursion() -> int:
+    """Never come back."""
+    return recursion.func()
+
+
+@task
+def memory_error() -> None:
+    """Run out of memory."""
+    raise MemoryError
+
+
+@task
+def unstorable() -> Any:
+    """Return what JSON cannot say."""
+    return {"rows": [1, object()]}
+
+
+@task
+def not_a_number() -> float:
+    """Return what JSON must not say."""
+    return float("nan")
+
+
+@task
+def leaves_transaction_open() -> str:
+    """Open a transaction and walk away."""
+    transaction.Atomic(using=None, savepoint=True, durable=False).__enter__()
+    effects.record("left open")
+    return "left"
+
+
+@task
+def leaves_autocommit_off() -> str:
+    """Turn autocommit off and walk away."""
+    connection.set_autocommit(False)
+    effects.record("no autocommit")
+    return "off"
+
+
+@task
+def breaks_connection() -> str:
+    """Close the connection's other end."""
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    raw.close()
+    return "broken"
+
+
+@task
+def says_if_clean() -> dict[str, Any]:
+    """Tell in what state the thread's connection was found."""
+    return {
+        "in_atomic_block": connection.in_atomic_block,
+        "autocommit": connection.get_autocommit(),
+        "needs_rollback": connection.needs_rollback,
+        "leftovers": Effect.objects.filter(name__in=["left open", "no autocommit"]).count(),
+    }
+
+
+class Unprintable(Exception):
+    """An exception that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class Unrebuildable(Exception):
+    """An exception whose arguments cannot be stored."""
+
+    def __init__(self, first: object, second: object, *, third: object) -> None:
+        super().__init__(first, second)
+        self.third = third
+
+
+@task
+def raises_unprintable() -> None:
+    """Raise what cannot be shown."""
+    raise Unprintable
+
+
+@task
+def raises_unrebuildable() -> None:
+    """Raise what cannot be rebuilt."""
+    raise Unrebuildable(object(), {1, 2}, third=lambda: None)
+
+
+@task
+def raises_hostile_text() -> None:
+    """Raise with text that databases refuse."""
+    raise ValueError("NUL \x00 and a lone surrogate \ud800 " + "x" * 100_000)
+
+
+HOSTILE = (
+    sys_exit, keyboard_interrupt, generator_exit, recursion, memory_error, unstorable, not_a_number,
+    raises_unprintable, raises_unrebuildable, raises_hostile_text,
+)  # fmt: skip
+UNTIDY = (leaves_transaction_open, leaves_autocommit_off, breaks_connection)
+
+
+@task
+async def asleep_on_the_loop() -> str:
+    """Sleep on the event loop, so that only a cancellation wakes it."""
+    await asyncio.sleep(600)
+    return "never"

@@ -1,0 +1,1 @@
+"""The tools that the tests themselves stand on."""

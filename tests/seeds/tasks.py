@@ -1,0 +1,107 @@
+"""Tasks that go through a database, so that each of their slices reads everything anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django_tasks_durable import Backoff, get_context, task
+from django_tasks_durable.engine.context import DurableContext
+from tests.probe.journal import deed
+
+AT_ONCE = Backoff(first=0, jitter=0)
+
+
+@task
+def guess(context: DurableContext, secret: int) -> list[int]:
+    """Ask for a number until it is the right one; return the answers."""
+    answers: list[int] = []
+    while secret not in answers:
+        deed("iteration", answers=len(answers))
+        answers.append(context.wait("guess", {"tries": len(answers)}))
+        context.step("compare", deed, "compare", answer=answers[-1])
+    return answers
+
+
+@task
+def three_values(context: DurableContext) -> list[int]:
+    """Compute three values in a loop, the last one not at the first attempt."""
+    return [context.step(f"value_{number}", _value, number) for number in range(3)]
+
+
+def _value(number: int) -> int:
+    deed("value", number=number)
+    if number == 2 and get_context().attempt == 1:
+        raise OSError("not yet")
+    return number * 10
+
+
+@task
+def onboard(context: DurableContext, name: str) -> dict[str, Any]:
+    """Write to somebody, wait for the confirmation, and welcome them the day after."""
+    letter = context.step("letter", _letter, name)
+    confirmed = context.wait("confirm", {"name": name})
+    context.sleep("a day", days=1)
+    return {"letter": letter, "confirmed": confirmed}
+
+
+def _letter(name: str) -> str:
+    deed("letter", person=name)
+    return f"Dear {name}"
+
+
+@task
+def starts_another(depth: int) -> None:
+    """Enqueue the next one."""
+    deed("started", depth=depth)
+    if depth:
+        starts_another.enqueue(depth - 1)
+
+
+@task
+def fails_after_partials(context: DurableContext) -> Iterator[str]:
+    """Tell two things and fail at the first attempt; then tell one more."""
+    yield "one"
+    context.step("between", deed, "between")
+    yield "two"
+    if context.attempt == 1:
+        raise ValueError("ouch")
+    yield "three"
+
+
+@task
+def looks_at_itself(context: DurableContext) -> list[int]:
+    """Count the checkpoints that the database holds after each of three steps."""
+    return [context.step(f"step {number}", _count, context.run_id) for number in range(3)]
+
+
+def _count(run_id: UUID) -> int:
+    from django_tasks_durable.models import Checkpoint
+
+    return Checkpoint.objects.filter(run_id=run_id).count()
+
+
+@task(backoff=AT_ONCE)
+def always_fails() -> None:
+    """Fail at each attempt."""
+    deed("attempt")
+    raise ValueError("never")
+
+
+@task(max_attempts=3)
+def has_own_limit() -> None:
+    """Say itself how often it may be tried."""
+
+
+@task
+def says_nothing() -> None:
+    """Leave the limits to the settings."""
+
+
+@task
+def reports(context: DurableContext) -> str:
+    """Say how far it is, and end."""
+    context.progress(40, "reading", page=2)
+    context.log("read", level="success")
+    return "done"

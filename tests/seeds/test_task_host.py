@@ -1,0 +1,88 @@
+"""What a durable task host did, shown with runs in a database."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.test import override_settings
+
+from django_tasks_durable import testing
+from django_tasks_durable.models import TaskRun
+from django_tasks_durable.primitives.status import State
+from django_tasks_durable.primitives.writes import Started
+from django_tasks_durable.snapshots import read
+from django_tasks_durable.store import vendors
+from tests.probe import journal
+from tests.store import acts
+
+from . import tasks
+
+pytestmark = pytest.mark.django_db
+
+
+def of_ours(**options: Any) -> dict[str, Any]:
+    """Settings with our backend and these options."""
+    return {"default": {"BACKEND": "django_tasks_durable.DurableBackend", "QUEUES": [], "OPTIONS": options}}
+
+
+@pytest.mark.seed("TR-16")
+@pytest.mark.parametrize("limit", [1, 3])
+def test_the_limit_said_at_enqueue_decides_how_often_a_task_is_tried(limit: int, deeds: Path) -> None:
+    result = tasks.always_fails.using(max_attempts=limit).enqueue()
+    testing.drain()
+    result.refresh()
+    assert journal.times(deeds, "attempt") == limit
+    assert len(result.errors) == limit
+
+
+@pytest.mark.seed("TR-39")
+@override_settings(TASKS=of_ours(max_attempts=5))
+def test_options_of_the_settings_count_where_neither_the_task_nor_the_call_says_more() -> None:
+    tasks.says_nothing.enqueue()
+    tasks.has_own_limit.enqueue()
+    tasks.has_own_limit.using(max_attempts=2).enqueue()
+    assert list(TaskRun.objects.order_by("id").values_list("max_attempts", flat=True)) == [5, 3, 2]
+
+
+@pytest.mark.seed("TR-P5")
+def test_a_run_whose_worker_is_lost_is_stale_until_it_is_claimed_again() -> None:
+    session = vendors.session("default")
+    acts.register(session)
+    run_id = acts.enqueue()
+    (claimed,) = acts.claim(session)
+    acts.hand_in(session, claimed, Started(lease=claimed.lease))
+    acts.lose_worker(session)
+    assert read.one(run_id, using="default").state is State.STALE
+
+    acts.claim(session)
+    assert read.one(run_id, using="default").state is State.CLAIMED
+
+
+@pytest.mark.seed("TR-38")
+def test_the_schema_is_prepared_by_migrations_that_do_nothing_the_second_time() -> None:
+    executor = MigrationExecutor(connection)
+    assert executor.migration_plan(executor.loader.graph.leaf_nodes("durable_tasks")) == []
+    out = StringIO()
+    call_command("makemigrations", "durable_tasks", check=True, dry_run=True, stdout=out)
+    assert "No changes" in out.getvalue()
+
+
+@pytest.mark.seed("TR-P7")
+@pytest.mark.databases("sqlite")
+@pytest.mark.django_db(transaction=True)
+def test_what_was_stored_in_sqlite_is_there_for_another_process(manage: Any) -> None:
+    result = tasks.reports.enqueue()
+    testing.drain()
+    connection.close()
+
+    shown, _ = manage("tasks", "show", result.id, "--json").communicate(timeout=60)
+    run = json.loads(shown)
+    assert (run["state"], run["result"], run["progress"]["label"]) == ("succeeded", "done", "reading")
+    assert "read" in [line["message"] for line in run["timeline"]]

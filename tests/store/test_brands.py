@@ -1,0 +1,89 @@
+"""What one brand of database does, or is told, beside what all do."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from django.db import connection
+
+from django_tasks_durable.store import vendors, workers
+from django_tasks_durable.store.vendors import brands
+from tests.faults.harness import wait_until
+from tests.store import acts
+
+
+@pytest.mark.databases("mysql")
+def test_the_indexes_lead_with_the_status(session: vendors.Session) -> None:
+    rows = session.execute(
+        "SELECT index_name, GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics "
+        "WHERE table_schema = DATABASE() AND table_name = 'durable_tasks_taskrun' GROUP BY index_name"
+    )
+
+    assert dict(rows) == {
+        "PRIMARY": "id",
+        "dtd_run_ready": "status,queue_name,ready_rank,due_at,id",
+        "dtd_run_leased": "status,lease_worker",
+        "dtd_run_deadline": "status,due_at",
+        "dtd_run_attention": "status,id",
+    }
+
+
+@pytest.mark.databases("postgresql")
+def test_the_hot_table_keeps_room_for_updates(session: vendors.Session) -> None:
+    ((options,),) = session.execute("SELECT reloptions FROM pg_class WHERE relname = 'durable_tasks_taskrun'")
+
+    assert "fillfactor=50" in options
+    assert any(option.startswith("autovacuum_vacuum_scale_factor") for option in options)
+
+
+@pytest.mark.databases("postgresql", "sqlite")
+def test_an_ordinary_finished_run_is_in_no_index_but_its_key(session: vendors.Session) -> None:
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, "durable_tasks_taskrun")
+    names = {name for name, about in found.items() if about["index"]}
+    catalogue = {
+        "postgresql": "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'durable_tasks_taskrun'",
+        "sqlite": "SELECT name, sql FROM sqlite_master WHERE tbl_name = 'durable_tasks_taskrun' AND type = 'index'",
+    }
+    for name, definition in session.execute(catalogue[connection.vendor]):
+        if name in names and name.startswith("dtd_"):
+            assert "WHERE" in definition, f"{name} holds every run"
+
+
+def test_the_clock_of_the_database_is_in_utc_and_fine_grained(session: vendors.Session) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    moments = {session.now_at() for _ in range(50)}
+    assert all(abs(moment - datetime.now(UTC)) < timedelta(minutes=5) for moment in moments)
+    assert any(moment.microsecond % 1_000_000 for moment in moments)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.databases("postgresql", "mysql")
+def test_a_transaction_that_stands_still_is_ended_and_its_locks_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(brands, "IDLE_SECONDS", 1.0)
+    stuck, other = vendors.private_session(), vendors.private_session()
+    workers.register(other, "w", queues=None, concurrency=1, lease_seconds=30)
+    free = f"SELECT id FROM {workers.WORKERS} WHERE id = 'w'{other.brand.lock_worker}"
+    try:
+        with contextlib.suppress(Exception), stuck.transaction():
+            stuck.execute(f"SELECT id FROM {workers.WORKERS} WHERE id = 'w' FOR UPDATE")
+            assert other.execute(free) == []
+            wait_until(lambda: other.execute(free), "the server ends the transaction", seconds=20)
+            raise LookupError
+        assert other.execute(free)
+    finally:
+        stuck.close()
+        other.close()
+
+
+@pytest.mark.databases("postgresql")
+def test_the_statements_that_run_all_the_time_are_prepared_where_no_pooler_stands_between(
+    session: vendors.Session,
+) -> None:
+    acts.enqueue()
+    acts.enqueue()
+
+    prepared = session.execute("SELECT statement FROM pg_prepared_statements")
+    assert any("INSERT INTO durable_tasks_taskrun" in statement for (statement,) in prepared)
