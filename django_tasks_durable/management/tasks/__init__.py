@@ -1,0 +1,12 @@
+"""The subcommands of ``manage.py tasks``, a file per group."""
+
+from __future__ import annotations
+
+from django_tasks_durable.management.tasks import acting, looking
+from django_tasks_durable.management.tasks.subcommands import Subcommand
+
+GROUPS: tuple[tuple[Subcommand, ...], ...] = (
+    looking.SUBCOMMANDS,
+    acting.SUBCOMMANDS,
+)
+SUBCOMMANDS = {subcommand.name: subcommand for group in GROUPS for subcommand in group}

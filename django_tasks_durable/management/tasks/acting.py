@@ -1,0 +1,92 @@
+"""Subcommands that act on tasks: enqueue, cancel, retry, resume, run-now."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from difflib import get_close_matches
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from django_tasks_durable.authoring.tasks import get_task, registered
+from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, from_json, takes_id, takes_ids
+from django_tasks_durable.management.tasks.terminal import Terminal, somebody
+from django_tasks_durable.snapshots import read
+from django_tasks_durable.snapshots.text import plain
+from django_tasks_durable.store import control
+
+
+def _takes_a_call(parser: ArgumentParser) -> None:
+    parser.add_argument("path", metavar="TASK", help="The task's path, such as shop.tasks.send_invoice.")
+    parser.add_argument(
+        "--args", type=from_json, default=[], dest="task_args", help="Positional arguments, a JSON list."
+    )
+    parser.add_argument(
+        "--kwargs", type=from_json, default={}, dest="task_kwargs", help="Keyword arguments, a JSON object."
+    )
+
+
+def _enqueue(terminal: Terminal, options: Options) -> None:
+    path, arguments, named = options["path"], options["task_args"], options["task_kwargs"]
+    if not isinstance(arguments, list) or not isinstance(named, dict):
+        raise CommandError("--args takes a JSON list, --kwargs a JSON object.")
+    if path not in registered():
+        likely = get_close_matches(path, registered(), 1)
+        hint = f" Did you mean {likely[0]}?" if likely else " Is its module imported by an installed app's tasks.py?"
+        raise CommandError(f"This process knows no task {plain(path)}.{hint}")
+    result = get_task(path).using(backend=terminal.backend).enqueue(*arguments, **named)
+    if terminal.as_json:
+        terminal.json(read.one(result.id, using=terminal.using).as_dict(show=terminal.veil))
+    else:
+        terminal.line(str(result.id))
+
+
+def _takes_ids_and_a_reason(parser: ArgumentParser) -> None:
+    takes_ids(parser)
+    parser.add_argument("--reason", default="", help="Why; it is kept with the task.")
+
+
+def _cancel(terminal: Terminal, options: Options) -> None:
+    terminal.each(
+        options["ids"],
+        lambda run_id: control.cancel(run_id, using=terminal.using, reason=options["reason"], by=somebody()),
+    )
+
+
+def _retry(terminal: Terminal, options: Options) -> None:
+    terminal.each(options["ids"], lambda run_id: control.retry(run_id, using=terminal.using, by=somebody()))
+
+
+def _run_now(terminal: Terminal, options: Options) -> None:
+    terminal.each(options["ids"], lambda run_id: control.run_now(run_id, using=terminal.using, by=somebody()))
+
+
+def _takes_an_answer(parser: ArgumentParser) -> None:
+    takes_id(parser)
+    parser.add_argument("answer", metavar="ANSWER", help="The answer, as JSON unless --text is given.")
+    parser.add_argument("--text", action="store_true", help="Take the answer as plain text.")
+    parser.add_argument("--token", help="Which question is answered; needed when several are open.")
+
+
+def _resume(terminal: Terminal, options: Options) -> None:
+    value, token = options["answer"] if options["text"] else _answer(options["answer"]), options["token"]
+    terminal.each(
+        options["ids"],
+        lambda run_id: control.resume(run_id, value, token=token, using=terminal.using, by=somebody()),
+    )
+
+
+def _answer(text: str) -> Any:
+    try:
+        return from_json(text)
+    except ArgumentTypeError as error:
+        raise CommandError(f"The answer cannot be read: {error}. Quote it as JSON, or add --text.") from None
+
+
+SUBCOMMANDS = (
+    Subcommand("enqueue", "Enqueue a task that this process knows.", _takes_a_call, _enqueue),
+    Subcommand("cancel", "Cancel tasks.", _takes_ids_and_a_reason, _cancel),
+    Subcommand("retry", "Run failed or cancelled tasks again from their checkpoints.", takes_ids, _retry),
+    Subcommand("resume", "Answer a waiting task.", _takes_an_answer, _resume),
+    Subcommand("run-now", "Make delayed tasks due now.", takes_ids, _run_now),
+)
