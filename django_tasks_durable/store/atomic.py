@@ -17,6 +17,7 @@ from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, SaveC
 from . import vendors, workers
 from .commit import Busy, commit
 from .deltas import Delta
+from .tables import CHECKPOINTS
 
 T = TypeVar("T")
 TRIES = 3
@@ -74,7 +75,7 @@ def _is_kept(session: vendors.Session, claimed: ClaimedRun, facts: Sequence[Writ
     path = next(fact.checkpoint.path for fact in facts if isinstance(fact, SaveCheckpoint))
     return bool(
         session.execute(
-            "SELECT 1 FROM durable_tasks_checkpoint WHERE run_id = %s AND path = %s",
+            f"SELECT 1 FROM {CHECKPOINTS} WHERE run_id = %s AND path = %s",
             (session.uuid(claimed.run_id), path),
         )
     )
@@ -85,7 +86,8 @@ def _fence(session: vendors.Session, claimed: ClaimedRun, worker_id: str, facts:
     for fact in facts:
         delta.add(fact)
     # Nearly always the row is free; only when it is not, the time to wait for it has to be bounded.
-    answer = commit(session, [delta])[claimed.run_id]
+    with session.brand.without_beginning(session.connection):
+        answer = commit(session, [delta])[claimed.run_id]
     if isinstance(answer, Busy):
         with session.brand.bounded_waits(session.execute, LOCK_SECONDS):
             answer = commit(session, [delta], waits_for_locks=True)[claimed.run_id]

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
+from django_tasks_durable.exceptions import LeaseLost
 from django_tasks_durable.models import Checkpoint
 from django_tasks_durable.primitives.writes import ClaimedRun, SetProgress, Started
 from django_tasks_durable.store import vendors
@@ -58,6 +59,21 @@ def test_what_was_handed_in_before_is_committed_first(claimed: ClaimedRun) -> No
     store.atomic(claimed, booking(claimed))
 
     assert acts.kinds(claimed.run_id) == ["enqueued", "claimed", "started", "log", "log", "step"]
+
+
+def test_a_body_that_writes_nothing_is_fenced_like_any(claimed: ClaimedRun) -> None:
+    def perform() -> tuple[str, list[object]]:
+        return "looked", [acts.save(claimed.lease, "step:look", value='"looked"')]
+
+    store = store_of(claimed)
+    assert store.atomic(claimed, perform) == "looked"
+    assert Checkpoint.objects.get().value == '"looked"'
+
+    acts.lose_worker(vendors.session())
+    before = acts.everything()
+    with pytest.raises(LeaseLost):
+        store.atomic(claimed, perform)
+    assert acts.everything() == before
 
 
 def test_a_body_that_raises_leaves_nothing(claimed: ClaimedRun) -> None:

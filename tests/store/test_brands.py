@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from django_tasks_durable.store import vendors, workers
 from django_tasks_durable.store.vendors import brands
 from tests.faults.harness import wait_until
+from tests.probe import effects
 from tests.store import acts
 
 
@@ -87,3 +88,27 @@ def test_the_statements_that_run_all_the_time_are_prepared_where_no_pooler_stand
 
     prepared = session.execute("SELECT statement FROM pg_prepared_statements")
     assert any("INSERT INTO durable_tasks_taskrun" in statement for (statement,) in prepared)
+
+
+@pytest.mark.databases("postgresql")
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_in_a_transaction_that_has_not_begun_commits_by_itself() -> None:
+    brand = vendors.session().brand
+    connection.ensure_connection()
+    with transaction.atomic():
+        with brand.without_beginning(connection):
+            effects.record("alone")
+        with contextlib.closing(vendors.private_session()) as other:
+            assert other.execute("SELECT count(*) FROM probe_effect WHERE name = 'alone'") == [(1,)]
+
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+        effects.record("begins")
+        with brand.without_beginning(connection):
+            effects.record("rides along")
+        raise ZeroDivisionError
+
+    assert (effects.times("alone"), effects.times("begins"), effects.times("rides along")) == (1, 0, 0)
+    with contextlib.suppress(ZeroDivisionError), transaction.atomic():
+        effects.record("rolled back")
+        raise ZeroDivisionError
+    assert effects.times("rolled back") == 0

@@ -1,78 +1,60 @@
-"""What one brand of database says differently from another."""
+"""What each brand of database says differently from another."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from . import postgresql
-
-Execute = Callable[[str], list[tuple[Any, ...]]]
-
+from .brand import Brand, Execute, execute_plain
 
 # A process that is stopped in the middle of a transaction keeps its locks, and its worker's row would never look abandoned.
 IDLE_SECONDS = 10.0
 
 
-class Brand:
-    """The words of one database. Subclasses say what differs from PostgreSQL's."""
+class PostgreSQL(Brand):
+    """PostgreSQL: many rows in one statement, and statements that are planned once."""
 
     name = "postgresql"
     now = "statement_timestamp()"
     begin = "BEGIN"
     lock = "FOR NO KEY UPDATE"
-    skip = " SKIP LOCKED"
     share_worker = " FOR KEY SHARE"
-    lock_worker = " FOR UPDATE SKIP LOCKED"
-    in_ready_order = ""
     has_arrays = True
-    has_one_writer = False
     transient_states = frozenset({"40001", "40P01", "55P03"})
 
     def literal_instant(self, value: datetime) -> str:
-        """Write an instant into SQL (tests with a stopped clock only)."""
         return f"'{value.isoformat()}'::timestamptz"
 
     def plus_seconds(self, instant: str) -> str:
-        """Return SQL that adds a parameter in seconds to an instant."""
         return f"({instant} + %s::float8 * interval '1 second')"
 
     def minus_column_seconds(self, instant: str, column: str) -> str:
-        """Return SQL that takes a column in seconds from an instant."""
         return f"({instant} - {column} * interval '1 second')"
 
     def lock_only(self, table: str) -> str:
-        """Lock the rows of one table of a join, passing over those that somebody holds."""
         return f"{self.lock} OF {table}{self.skip}"
 
     def uuid_parameter(self, value: UUID, *, native: bool) -> Any:
-        """Make an id fit for a parameter."""
         return value
 
     def instant_parameter(self, value: datetime) -> Any:
-        """Make an instant in UTC fit for a parameter."""
         return value
 
     def is_transient(self, error: BaseException) -> bool:
-        """Tell a failure that passes from a real one."""
         cause = error.__cause__
         return isinstance(error, DatabaseError) and getattr(cause, "sqlstate", None) in self.transient_states
 
-    def is_disconnect(self, error: BaseException) -> bool:
-        """Tell whether the server is away or has closed the connection."""
-        return isinstance(error, (OperationalError, InterfaceError)) and not self.is_transient(error)
-
     def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
-        """Set up a connection of the worker's own before it opens."""
         from psycopg import IsolationLevel  # only where this brand is in use
 
         options = connection.settings_dict.setdefault("OPTIONS", {})
@@ -85,26 +67,20 @@ class Brand:
         }
 
     def tune_private(self, connection: BaseDatabaseWrapper, *, is_direct: bool | None) -> None:
-        """Set up a connection of the worker's own after it has opened."""
         postgresql.tune(connection, is_direct=is_direct)
 
     def begin_private(self, connection: BaseDatabaseWrapper) -> None:
-        """Begin a transaction on a connection of the worker's own, which the server ends when its process stands still."""
         postgresql.begin(connection, IDLE_SECONDS)
 
     def execute_prepared(
         self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
     ) -> list[tuple[Any, ...]]:
-        """Run a statement on Django's connection, prepared where that is safe."""
         return postgresql.execute_prepared(connection, sql, parameters)
 
-    @contextmanager
-    def writing(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        """Make the next transaction.atomic() on Django's connection one that may write at once."""
-        yield
+    def without_beginning(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        return postgresql.without_beginning(connection)
 
     def cut(self, connection: BaseDatabaseWrapper) -> None:
-        """Shut the socket down under a statement that hangs."""
         raw: Any = connection.connection
         if raw is None:
             return
@@ -113,7 +89,6 @@ class Brand:
 
     @contextmanager
     def bounded_waits(self, execute: Execute, seconds: float) -> Iterator[None]:
-        """Bound how long a lock is waited for, in the open transaction and no longer."""
         execute(f"SET LOCAL lock_timeout = '{int(seconds * 1000)}ms'")
         yield
 
@@ -128,7 +103,6 @@ class Sqlite(Brand):
     skip = ""
     share_worker = ""
     lock_worker = ""
-    has_arrays = False
     has_one_writer = True
 
     def literal_instant(self, value: datetime) -> str:
@@ -174,14 +148,6 @@ class Sqlite(Brand):
     def tune_private(self, connection: BaseDatabaseWrapper, *, is_direct: bool | None) -> None:
         """Do nothing."""
 
-    def begin_private(self, connection: BaseDatabaseWrapper) -> None:
-        execute_plain(connection, self.begin, ())
-
-    def execute_prepared(
-        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
-    ) -> list[tuple[Any, ...]]:
-        return execute_plain(connection, sql, parameters)
-
     def cut(self, connection: BaseDatabaseWrapper) -> None:
         """Do nothing: there is no socket, and the busy timeout ends a wait."""
 
@@ -200,7 +166,6 @@ class MySQL(Brand):
     share_worker = " LOCK IN SHARE MODE"
     # Left to itself the optimizer reads (status, due_at), sorts, and locks every due row before it takes the first few.
     in_ready_order = " FORCE INDEX (dtd_run_ready)"
-    has_arrays = False
     transient_codes = frozenset({1205, 1213, 1020})
 
     def literal_instant(self, value: datetime) -> str:
@@ -232,14 +197,6 @@ class MySQL(Brand):
         if getattr(connection, "mysql_is_mariadb", False):  # MySQL has no such limit
             execute_plain(connection, "SET SESSION idle_transaction_timeout = %s", (int(IDLE_SECONDS),))
 
-    def begin_private(self, connection: BaseDatabaseWrapper) -> None:
-        execute_plain(connection, self.begin, ())
-
-    def execute_prepared(
-        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
-    ) -> list[tuple[Any, ...]]:
-        return execute_plain(connection, sql, parameters)
-
     def cut(self, connection: BaseDatabaseWrapper) -> None:
         raw: Any = connection.connection
         inner = getattr(raw, "_sock", None)
@@ -259,14 +216,7 @@ class MySQL(Brand):
                 execute(f"SET SESSION innodb_lock_wait_timeout = {int(before)}")
 
 
-def execute_plain(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Run one statement on a connection and return its rows, if it has any."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall() if cursor.description else []
-
-
-_BRANDS = {brand.name: brand() for brand in (Brand, Sqlite, MySQL)}
+_BRANDS = {brand.name: brand() for brand in (PostgreSQL, Sqlite, MySQL)}
 
 
 def brand_of(connection: BaseDatabaseWrapper) -> Brand:

@@ -14,7 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasks_durable.primitives import clock
 
-from .brands import Brand, brand_of
+from .brand import Brand
+from .brands import brand_of
 
 T = TypeVar("T")
 
