@@ -17,12 +17,20 @@ if TYPE_CHECKING:
     from .engine.context import sleep as sleep
     from .engine.context import step as step
     from .engine.context import wait as wait
+    from .engine.portable import KeptSnapshot as KeptSnapshot
+    from .engine.portable import MemorySnapshots as MemorySnapshots
+    from .engine.portable import SnapshotStore as SnapshotStore
     from .engine.portable import arestore as arestore
     from .engine.portable import assert_valid_snapshot as assert_valid_snapshot
+    from .engine.portable import clear_snapshots as clear_snapshots
     from .engine.portable import compose as compose
+    from .engine.portable import delete_snapshot as delete_snapshot
+    from .engine.portable import delete_snapshots as delete_snapshots
     from .engine.portable import export_snapshot as export_snapshot
+    from .engine.portable import has_snapshot as has_snapshot
     from .engine.portable import looks_like_snapshot as looks_like_snapshot
     from .engine.portable import merge_snapshots as merge_snapshots
+    from .engine.portable import pending_snapshots as pending_snapshots
     from .engine.portable import remove_key as remove_key
     from .engine.portable import rename_key as rename_key
     from .engine.portable import restore as restore
@@ -38,16 +46,24 @@ _HOMES = {
     "Backoff": "authoring.backoff",
     "DurableBackend": "backend",
     "DurableTask": "authoring.tasks",
+    "KeptSnapshot": "engine.portable",
+    "MemorySnapshots": "engine.portable",
     "MemoryStore": "store.memory",
+    "SnapshotStore": "engine.portable",
     "arestore": "engine.portable",
     "assert_valid_snapshot": "engine.portable",
+    "clear_snapshots": "engine.portable",
     "compose": "engine.portable",
+    "delete_snapshot": "engine.portable",
+    "delete_snapshots": "engine.portable",
     "export_snapshot": "engine.portable",
     "get_context": "engine.context",
+    "has_snapshot": "engine.portable",
     "interrupt": "engine.context",
     "log": "engine.context",
     "looks_like_snapshot": "engine.portable",
     "merge_snapshots": "engine.portable",
+    "pending_snapshots": "engine.portable",
     "progress": "engine.context",
     "remove_key": "engine.portable",
     "rename_key": "engine.portable",
@@ -65,17 +81,25 @@ __all__ = [
     "Backoff",
     "DurableBackend",
     "DurableTask",
+    "KeptSnapshot",
+    "MemorySnapshots",
     "MemoryStore",
+    "SnapshotStore",
     "__version__",
     "arestore",
     "assert_valid_snapshot",
+    "clear_snapshots",
     "compose",
+    "delete_snapshot",
+    "delete_snapshots",
     "export_snapshot",
     "get_context",
+    "has_snapshot",
     "interrupt",
     "log",
     "looks_like_snapshot",
     "merge_snapshots",
+    "pending_snapshots",
     "progress",
     "remove_key",
     "rename_key",

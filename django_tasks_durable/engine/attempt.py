@@ -12,8 +12,6 @@ from functools import lru_cache
 from types import GeneratorType
 from typing import Any
 
-from asgiref.sync import sync_to_async
-
 from django_tasks_durable.authoring.tasks import get_task
 from django_tasks_durable.compat import Task
 from django_tasks_durable.exceptions import (
@@ -36,6 +34,7 @@ from .context import DurableContext
 from .control import AttemptControl
 from .drive import arun, is_blocking, run
 from .effects import Act, Advance, Emit, Ended
+from .own_loop import on_thread
 from .slice import Slice
 from .subtasks import cancel_subtasks, track_subtasks
 
@@ -126,9 +125,9 @@ def announce(slice: Slice) -> None:
 async def aannounce(slice: Slice) -> None:
     """See announce()."""
     if is_blocking(slice):
-        await sync_to_async(announce, thread_sensitive=True)(slice)
+        await on_thread(announce, slice)
         if not slice.claimed.is_fresh:
-            await sync_to_async(getattr, thread_sensitive=True)(slice, "replay")
+            await on_thread(getattr, slice, "replay")
     elif slice.claimed.crashes:
         await asyncio.wrap_future(slice.store.commit(Started(lease=slice.claimed.lease)))
         crash_point("before_body")
@@ -206,5 +205,5 @@ async def aconclude(slice: Slice, outcome: Outcome | None) -> Ending | None:
     while slice.bodies:
         await slice.bodies.pop().aclose()
     if is_blocking(slice):
-        return await sync_to_async(conclude, thread_sensitive=True)(slice, outcome)
+        return await on_thread(conclude, slice, outcome)
     return conclude(slice, outcome)

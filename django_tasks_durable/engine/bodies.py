@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapp
 from contextvars import ContextVar
 from typing import Any
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 
 from django_tasks_durable.authoring.tasks import BoundTask
 from django_tasks_durable.compat import Task
 
 from .effects import Ended, Partial
 from .frame import Frame
+from .own_loop import OwnLoop, on_thread
 
 logger = logging.getLogger("django_tasks_durable.engine")
 
@@ -30,7 +31,7 @@ class Body:
     ``advance()`` lets it go on to its next partial or its end, with the frame as the current one meanwhile.
     """
 
-    __slots__ = ("_args", "_function", "_kwargs", "_running", "_runner", "frame")
+    __slots__ = ("_args", "_function", "_kwargs", "_loop", "_running", "frame")
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Body:
         self._args = args
         self._kwargs = kwargs
         self._running = running
-        self._runner: asyncio.Runner | None = None
+        self._loop: OwnLoop | None = None
 
     def advance(self, thrown: BaseException | None = None) -> Partial | Ended:
         """Go on, on this thread, by raising ``thrown`` inside if it is given."""
@@ -67,7 +68,7 @@ class Body:
     async def aadvance(self, thrown: BaseException | None = None) -> Partial | Ended:
         """See advance(). What is not asynchronous runs on asgiref's thread, where Django's connections live."""
         if not self._is_asynchronous():
-            return await sync_to_async(self.advance, thread_sensitive=True)(thrown)
+            return await on_thread(self.advance, thrown)
         token = CURRENT.set(self.frame)
         try:
             self._begin()
@@ -84,8 +85,8 @@ class Body:
         try:
             if isinstance(running, Generator):
                 self._within(running.close)
-            elif isinstance(running, AsyncGenerator) and self._runner is not None:
-                self._runner.run(running.aclose())
+            elif isinstance(running, AsyncGenerator) and self._loop is not None:
+                self._loop.run(running.aclose())
         except BaseException as error:
             logger.warning("A body of run %s raised while it was closed: %r", self._run_id(), type(error))
         finally:
@@ -94,8 +95,8 @@ class Body:
     async def aclose(self) -> None:
         """See close()."""
         running = self._running
-        if not isinstance(running, AsyncGenerator) or self._runner is not None:
-            await sync_to_async(self.close, thread_sensitive=True)()
+        if not isinstance(running, AsyncGenerator) or self._loop is not None:
+            await on_thread(self.close)
             return
         self._running = None
         try:
@@ -135,17 +136,17 @@ class Body:
 
     def _step_of_loop(self, running: AsyncGenerator[Any, Any], thrown: BaseException | None) -> Partial | Ended:
         """Drive an async generator from synchronous code, on one event loop of its own to its end."""
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        turn = self._runner.run(self._anext(running, thrown))
+        if self._loop is None:
+            self._loop = OwnLoop()
+        turn = self._loop.run(self._anext(running, thrown))
         if isinstance(turn, Ended):
             self._leave_loop()
         return turn
 
     def _leave_loop(self) -> None:
-        if self._runner is not None:
-            self._runner.close()
-            self._runner = None
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
 
     async def _anext(self, running: AsyncGenerator[Any, Any], thrown: BaseException | None) -> Partial | Ended:
         try:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar, assert_never
 
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 
 from django_tasks_durable.primitives import clock
@@ -17,6 +17,7 @@ from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.store import user_transactions
 
 from .effects import Act, Advance, Atomic, Broke, Call, Durable, Effect, Emit, Ended, Pause, Together
+from .own_loop import on_thread
 from .slice import Slice
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ async def aperform(slice: Slice, effect: Effect) -> Any:
     match effect:
         case Durable():
             if is_blocking(slice):
-                verdict = (await sync_to_async(slice.store.commit, thread_sensitive=True)(effect.write)).result()
+                verdict = (await on_thread(slice.store.commit, effect.write)).result()
             else:
                 verdict = await asyncio.wrap_future(slice.store.commit(effect.write))
             crash_point("after_checkpoint")
@@ -151,7 +152,7 @@ async def aperform(slice: Slice, effect: Effect) -> Any:
         case Pause():
             await _apause(slice, effect.seconds)
         case Atomic():
-            value = await sync_to_async(slice.store.atomic, thread_sensitive=True)(slice.claimed, effect.perform)
+            value = await on_thread(slice.store.atomic, slice.claimed, effect.perform)
             crash_point("after_checkpoint")
             return value
         case Together():
@@ -179,7 +180,7 @@ def is_blocking(slice: Slice) -> bool:
 async def _acall(call: Call) -> Any:
     if inspect.iscoroutinefunction(call.function):
         return await call.function(*call.args, **call.kwargs)
-    value = await sync_to_async(call.function, thread_sensitive=True)(*call.args, **call.kwargs)
+    value = await on_thread(call.function, *call.args, **call.kwargs)
     return await value if inspect.isawaitable(value) else value
 
 

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any, Protocol
-from urllib.parse import quote, unquote
 
 from django_tasks_durable.primitives import clock
 
@@ -20,11 +15,10 @@ from .shapes import dumps
 from .validation import assert_valid_snapshot
 
 LISTED = 100
-SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptSnapshot:
     """A snapshot that is kept: its name, and when it was saved last."""
 
     name: str
@@ -43,7 +37,7 @@ class SnapshotStore(Protocol):
     def delete(self, name: str) -> None:
         """Forget the snapshot of this name, if there is one."""
 
-    def list(self, *, prefix: str = "", limit: int = LISTED) -> list[Kept]:
+    def list(self, *, prefix: str = "", limit: int = LISTED) -> list[KeptSnapshot]:
         """Return the snapshots whose names begin so, letter by letter, the one saved last first."""
 
     def close(self) -> None:
@@ -87,7 +81,7 @@ class MemorySnapshots:
         with self._lock:
             self._texts.pop(self._prefix + name, None)
 
-    def list(self, *, prefix: str = "", limit: int = LISTED) -> list[Kept]:
+    def list(self, *, prefix: str = "", limit: int = LISTED) -> list[KeptSnapshot]:
         """See SnapshotStore.list()."""
         with self._lock:
             self._forget_old(clock.monotonic())
@@ -105,60 +99,6 @@ class MemorySnapshots:
             del self._texts[name]
 
 
-class FileSnapshots:
-    """Keeps each snapshot in a file of a folder. A reader, or a crash, finds the old one or the new one, never half of one."""
-
-    def __init__(self, folder: Path | str, *, prefix: str = "") -> None:
-        self._folder = Path(folder)
-        self._prefix = prefix
-
-    def save(self, name: str, snapshot: Mapping[str, Any]) -> None:
-        """See SnapshotStore.save()."""
-        text = _text(snapshot)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=self._folder, prefix=".draft-")
-        try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, self._file(name))
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(draft)
-            raise
-
-    def load(self, name: str) -> dict[str, Any] | None:
-        """See SnapshotStore.load()."""
-        try:
-            return _read(self._file(name).read_bytes())
-        except FileNotFoundError:
-            return None
-
-    def delete(self, name: str) -> None:
-        """See SnapshotStore.delete()."""
-        self._file(name).unlink(missing_ok=True)
-
-    def list(self, *, prefix: str = "", limit: int = LISTED) -> list[Kept]:
-        """See SnapshotStore.list()."""
-        found: list[tuple[int, str]] = []
-        for file in self._folder.glob(f"*{SUFFIX}"):
-            with suppress(FileNotFoundError):  # deleted since it was seen
-                found.append((file.stat().st_mtime_ns, unquote(file.name.removesuffix(SUFFIX))))
-        newest = sorted(found, key=lambda each: (-each[0], each[1]))
-        kept = [(name, datetime.fromtimestamp(nanoseconds / 1e9, UTC)) for nanoseconds, name in newest]
-        return _listed(kept, self._prefix, prefix, limit)
-
-    def close(self) -> None:
-        """See SnapshotStore.close()."""
-
-    def _file(self, name: str) -> Path:
-        if not name:
-            raise ValueError("A snapshot is kept under a name that is not empty.")
-        # A dot is no special letter of URLs, but the first one of a file name hides it, and two lead out of the folder.
-        return self._folder / f"{quote(self._prefix + name, safe='').replace('.', '%2E')}{SUFFIX}"
-
-
 def _text(snapshot: Mapping[str, Any]) -> str:
     return dumps(assert_valid_snapshot(snapshot).document)
 
@@ -169,6 +109,6 @@ def _read(text: str | bytes) -> dict[str, Any]:
     return read
 
 
-def _listed(kept: Any, own: str, prefix: str, limit: int) -> list[Kept]:
+def _listed(kept: Any, own: str, prefix: str, limit: int) -> list[KeptSnapshot]:
     begins = own + prefix
-    return [Kept(name[len(own) :], at) for name, at in kept if name.startswith(begins)][: max(limit, 0)]
+    return [KeptSnapshot(name[len(own) :], at) for name, at in kept if name.startswith(begins)][: max(limit, 0)]

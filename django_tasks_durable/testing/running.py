@@ -1,4 +1,4 @@
-"""What a test of tasks needs: run what is due right here, and stop the clocks."""
+"""Run what is due right here, and stop the clocks."""
 
 from __future__ import annotations
 
