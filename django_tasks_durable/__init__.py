@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .engine.context import get_context as get_context
     from .engine.context import interrupt as interrupt
     from .engine.context import log as log
+    from .engine.context import patched as patched
     from .engine.context import progress as progress
     from .engine.context import sleep as sleep
     from .engine.context import step as step
@@ -63,6 +64,7 @@ _HOMES = {
     "log": "engine.context",
     "looks_like_snapshot": "engine.portable",
     "merge_snapshots": "engine.portable",
+    "patched": "engine.context",
     "pending_snapshots": "engine.portable",
     "progress": "engine.context",
     "remove_key": "engine.portable",
@@ -99,6 +101,7 @@ __all__ = [
     "log",
     "looks_like_snapshot",
     "merge_snapshots",
+    "patched",
     "pending_snapshots",
     "progress",
     "remove_key",

@@ -47,16 +47,22 @@ class PayloadTooLarge(DurableError):
 
 
 class Drift(DurableError):
-    """The code asks for something else than what the run's history holds at this place."""
+    """The code asks for something else than what the run's history holds at this place.
+
+    ``history`` is the recorded order around the place, as text.
+    """
 
     code = "DRIFT"
 
-    def __init__(self, scope: str, position: int, expected: str, found: str) -> None:
+    def __init__(self, scope: str, position: int, expected: str, found: str, history: str = "") -> None:
         self.scope, self.position, self.expected, self.found = scope, position, expected, found
+        self.history = history
         where = f"scope {scope!r}" if scope else "the task"
+        around = f"\n  the history: {history}\n" if history else " "
         super().__init__(
-            f"Place {position} of {where}: the history has {expected!r}, the code now asks for {found!r}. "
-            "Nothing was run. Bring the old code back and retry the run, or start a new one."
+            f"Place {position} of {where}: the history has {expected!r}, the code now asks for {found!r}.{around}"
+            "Nothing was run. Bring the old code back and retry the run, ask context.patched() where the new code branches "
+            "off, give the task a version with a migration, or fork the run."
         )
 
 
@@ -250,6 +256,16 @@ class TaskTimeout(DurableError, TimeoutError):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         super().__init__(f"The attempt took longer than the {seconds:g} s that the task's timeout gives it.")
+
+
+class StepTimeout(DurableError, TimeoutError):
+    """A try of a step took longer than the step's ``timeout``."""
+
+    code = "STEP_TIMEOUT"
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self.path, self.seconds = path, seconds
+        super().__init__(f"A try of {path!r} took longer than the {seconds:g} s that its timeout gives it.")
 
 
 class IdempotencyConflict(DurableError):

@@ -15,7 +15,7 @@ from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResul
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.writes import ClaimedRun
 
-from . import nesting, notes, steps, waits
+from . import nesting, notes, patches, steps, waits
 from .bodies import CURRENT
 from .drive import arun, run
 from .effects import Act
@@ -29,6 +29,7 @@ __all__ = [
     "get_context",
     "interrupt",
     "log",
+    "patched",
     "progress",
     "register_result_factory",
     "sleep",
@@ -114,30 +115,31 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
     @overload
     def step(
         self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def step(
         self, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     def step(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function and remember its value under a key, so that it is not called again.
 
         At least once; with ``atomic=True`` its ORM writes and its value are committed together: exactly once.
-        Without a key the function's name is the key.
+        Without a key the function's name is the key. A try that takes longer than ``timeout`` (seconds) has failed. With
+        ``cache=False`` the function is called at each replay, too.
         """
         return run(self._frame.slice, self._step(key, args, kwargs))
 
     @overload
     async def astep(
         self, key: str, function: Callable[..., Awaitable[R]], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     async def astep(
         self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     async def astep(self, function: Callable[..., Awaitable[R]], /, *args: Any, **kwargs: Any) -> R: ...
@@ -149,9 +151,16 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
 
     def _step(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Act[Any]:
         function, *rest = (key, *args) if callable(key) and not isinstance(key, str) else (args or (None,))
-        said = {name: kwargs.pop(name) for name in ("atomic", "max_attempts", "backoff") if name in kwargs}
+        said = {name: kwargs.pop(name) for name in steps.OPTIONS if name in kwargs}
         name = key if isinstance(key, str) or not callable(key) else steps.key_for(key)
         return steps.step(self._frame, name, function, rest, kwargs, **said)
+
+    def patched(self, name: str) -> bool:
+        """Tell whether this run takes the new way where its code was changed; the answer never changes.
+
+        True for a run that had not come this far, False for one that has gone past here without being asked.
+        """
+        return patches.patched(self._frame, name)
 
     # --- what it waits for
 
@@ -335,6 +344,11 @@ def interrupt(payload: Any = None, **options: Any) -> Any:
 def wait(key: str, request: Any = None, **options: Any) -> Any:
     """See DurableContext.wait(). Outside of a task it raises Interrupted, or takes the default."""
     return get_context().wait(key, request, **options)
+
+
+def patched(name: str) -> bool:
+    """See DurableContext.patched(). Outside of a task it is the new way."""
+    return get_context().patched(name)
 
 
 def progress(percent: float | None = None, label: str | None = None, /, **meta: Any) -> None:

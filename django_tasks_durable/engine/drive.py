@@ -12,11 +12,13 @@ from typing import Any, TypeVar, assert_never
 from asgiref.sync import async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 
+from django_tasks_durable.exceptions import StepTimeout
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.store import user_transactions
 
 from .effects import Act, Advance, Atomic, Broke, Call, Durable, Effect, Emit, Ended, Pause, Together
+from .frame import Limit
 from .own_loop import on_thread
 from .slice import Slice
 
@@ -112,7 +114,7 @@ def perform(slice: Slice, effect: Effect) -> Any:
             return verdict
         case Call():
             value = effect.function(*effect.args, **effect.kwargs)
-            return async_to_sync(_awaited)(value) if inspect.isawaitable(value) else value
+            return async_to_sync(_awaited)(value, effect.limit) if inspect.isawaitable(value) else value
         case Advance():
             return effect.body.advance(effect.thrown)
         case Pause():
@@ -179,9 +181,9 @@ def is_blocking(slice: Slice) -> bool:
 
 async def _acall(call: Call) -> Any:
     if inspect.iscoroutinefunction(call.function):
-        return await call.function(*call.args, **call.kwargs)
+        return await _awaited(call.function(*call.args, **call.kwargs), call.limit)
     value = await on_thread(call.function, *call.args, **call.kwargs)
-    return await value if inspect.isawaitable(value) else value
+    return await _awaited(value, call.limit) if inspect.isawaitable(value) else value
 
 
 async def _apause(slice: Slice, seconds: float) -> None:
@@ -189,8 +191,16 @@ async def _apause(slice: Slice, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-async def _awaited(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _awaited(awaitable: Awaitable[Any], limit: Limit | None) -> Any:
+    if limit is None:
+        return await awaitable
+    async with asyncio.timeout(limit.left) as timer:
+        try:
+            return await awaitable
+        except asyncio.CancelledError as error:
+            if timer.expired():
+                raise StepTimeout(limit.path, limit.seconds) from error
+            raise
 
 
 def _together(slice: Slice, acts: Sequence[Act[Any]]) -> list[Ended | Broke]:

@@ -6,19 +6,21 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django_tasks_durable.primitives.writes import AtomicBody, SaveCheckpoint
+from django_tasks_durable.primitives.writes import Append, AtomicBody, SaveCheckpoint
 
 if TYPE_CHECKING:
     from .bodies import Body
+    from .frame import Limit
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Call a function of the user's; the answer is its value."""
+    """Call a function of the user's; the answer is its value. What it awaits is cancelled when the limit is reached."""
 
     function: Callable[..., Any]
     args: Sequence[Any] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    limit: Limit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Atomic:
 class Durable:
     """Hand over a fact and go on when it is durable."""
 
-    write: SaveCheckpoint
+    write: SaveCheckpoint | Append
 
 
 @dataclass(frozen=True, slots=True)

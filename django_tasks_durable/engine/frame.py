@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django_tasks_durable.exceptions import Drift, InsideAtomicStep, Suspend, SuspensionSwallowed
+from django_tasks_durable.exceptions import Drift, InsideAtomicStep, StepTimeout, Suspend, SuspensionSwallowed
+from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
 from django_tasks_durable.primitives.writes import Append, CheckpointRecord, SetProgress, WaitRequest
 
@@ -32,6 +33,27 @@ class Pending:
     checkpoint: CheckpointRecord | None = None
 
 
+class Limit:
+    """How long one try of a step may take."""
+
+    __slots__ = ("_deadline", "path", "seconds")
+
+    def __init__(self, path: str, seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self._deadline = clock.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left of it."""
+        return max(0.0, self._deadline - clock.monotonic())
+
+    def check(self) -> None:
+        """Raise StepTimeout when it is reached."""
+        if clock.monotonic() > self._deadline:
+            raise StepTimeout(self.path, self.seconds)
+
+
 class AtomicNotes:
     """The facts that an atomic step leaves besides its checkpoint; they are committed with it."""
 
@@ -45,13 +67,15 @@ class AtomicNotes:
 class Strand:
     """One line of execution: the body of the run with its nested calls, or a branch of a gather."""
 
-    __slots__ = ("atomic", "parent", "pending", "suspend")
+    __slots__ = ("atomic", "limit", "parent", "pending", "suspend")
 
     def __init__(self, parent: Strand | None = None) -> None:
         self.parent = parent
         self.suspend: Suspend | None = None
         self.pending: list[Pending] = []
         self.atomic: AtomicNotes | None = None
+        # That of the step that is under way, if it has one.
+        self.limit: Limit | None = None
 
     def suspended(self) -> Suspend | None:
         """Return the suspension that this line of execution is in, its own or one around it."""
@@ -97,6 +121,12 @@ class Frame:
     def is_replaying(self) -> bool:
         """Whether an earlier slice has already told what this body would tell now."""
         return self.scope.is_replaying or any(frame.is_replaying for frame in self._under)
+
+    @property
+    def has_been_passed(self) -> bool:
+        """Whether an earlier slice went on from here: to another primitive of this scope, or to another partial."""
+        slice = self.slice
+        return self.scope.is_replaying or slice.partials < slice.replay.partials.get("", 0)
 
     def begin(self, kind: str, key: str, fingerprint: str = "") -> Place:
         """Take the next place for a primitive. Raise what forbids it before anything is done."""

@@ -50,6 +50,8 @@ def _hand_over(frame: Frame, fact: Append | SetProgress) -> None:
     if suspended is not None:
         raise suspended
     frame.slice.check()
+    if frame.strand.limit is not None:
+        frame.strand.limit.check()
     if frame.is_replaying:
         return
     notes = frame.strand.atomic

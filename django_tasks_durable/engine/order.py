@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# So many before and after the place at which code and history part are told.
+NEIGHBOURS = 2
+
 
 class Order:
     """The order in which earlier slices used the primitives of one scope, as far as it can still be compared."""
@@ -29,6 +32,15 @@ class Order:
             in_order = all(place == written[0] for place, written in enumerate(self._written))
             self._compared = [written[1:] for written in self._written] if in_order else self._comparable()
         return self._compared
+
+    def around(self, position: int, prefix: int) -> str:
+        """Tell the order around a position, which is marked; ``prefix`` is how much of each path is left out."""
+        first, last = max(0, position - NEIGHBOURS), position + NEIGHBOURS + 1
+        told = [
+            f"[{path[prefix:]}]" if place == position else path[prefix:]
+            for place, (path, _) in enumerate(self.compared[first:last], first)
+        ]
+        return ", ".join([*(["…"] if first else []), *told, *(["…"] if last < len(self.compared) else [])])
 
     def _comparable(self) -> list[tuple[str, str]]:
         last_written: dict[int, int] = {}

@@ -35,7 +35,7 @@ from django_tasks_durable.primitives.writes import (
     Succeeded,
 )
 
-from . import steps
+from . import delays
 from .slice import Slice
 
 logger = logging.getLogger("django_tasks_durable.engine")
@@ -156,7 +156,7 @@ def _retry_at(slice: Slice, error: BaseException) -> datetime | None:
     """Say when the next attempt is due; None when there is none."""
     if slice.attempt >= slice.claimed.max_attempts or any(isinstance(leaf, HOPELESS) for leaf in _leaves(error)):
         return None
-    seconds = steps.seconds_before(_backoff(slice), slice.attempt, error, slice.root)
+    seconds = delays.seconds_before(_backoff(slice), slice.attempt, error, slice.root)
     return None if seconds is None else slice.now() + timedelta(seconds=seconds)
 
 
@@ -166,7 +166,7 @@ def _backoff(slice: Slice) -> BackoffLike:
     if told is not None:
         return Backoff(**told)
     own = options_of(slice.task).backoff if slice.task is not None else None
-    return own or steps.default_backoff(slice)
+    return own or delays.default_backoff(slice)
 
 
 def _unhandled(slice: Slice, error: BaseException) -> tuple[str, ...]:

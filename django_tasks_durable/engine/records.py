@@ -14,6 +14,7 @@ from django_tasks_durable.primitives.writes import CheckpointRecord, Line, SaveC
 from .replay import TRY, Place
 
 MESSAGE_LENGTH = 2000
+LINES = {CheckpointKind.PATCH: StepKind.PATCHED}
 
 
 def saved(
@@ -72,6 +73,12 @@ def failed_try(
     )
 
 
+def patched(lease: Lease, place: Place, is_new: bool) -> SaveCheckpoint:
+    """Tell which way the run takes where its code was changed."""
+    line = step_line(place, f"{key_of(place)}: the {'new' if is_new else 'old'} way", kind=CheckpointKind.PATCH)
+    return saved(lease, place, CheckpointKind.PATCH, "true" if is_new else "false", line=line)
+
+
 def with_extras(text: str, **extras: Any) -> str:
     """Return the JSON text of an error with more beside it."""
     return json.dumps({**json.loads(text), **extras}, separators=(",", ":")) if extras else text
@@ -83,9 +90,11 @@ def due_of(failed_try: CheckpointRecord) -> datetime | None:
     return datetime.fromisoformat(due) if due else None
 
 
-def step_line(place: Place, message: str, level: Level = Level.INFO) -> Line:
+def step_line(
+    place: Place, message: str, level: Level = Level.INFO, *, kind: CheckpointKind = CheckpointKind.STEP
+) -> Line:
     """Tell a checkpoint in the timeline."""
-    return Line(kind=StepKind.STEP, message=printable(message), level=level, path=place.path)
+    return Line(kind=LINES.get(kind, StepKind.STEP), message=printable(message), level=level, path=place.path)
 
 
 def key_of(place: Place) -> str:

@@ -69,6 +69,9 @@ class Perform:
     tries: tuple[CheckpointRecord, ...] = ()
 
 
+# A patch has no place in the order of its scope: histories of before and after it are of one order.
+UNORDERED = frozenset({CheckpointKind.PATCH})
+
 Decision = Replayed | ReplayedFailure | Answered | MustWait | Perform
 PERFORM = Perform()
 
@@ -84,7 +87,7 @@ class Replay:
         self.partials = history.partials
         self.inbox = history.inbox
         self._orders: dict[str, Order] = {}
-        self._index(history.checkpoints)
+        self._index(record for record in history.checkpoints if record.kind not in UNORDERED)
         self._index(wait for wait in history.waits if wait.path not in self._checkpoints)
 
     def _index(self, records: Iterable[CheckpointRecord | WaitRecord]) -> None:
@@ -184,6 +187,11 @@ class Scope:
             self._heads -= 1
         return place
 
+    def beside(self, kind: str, key: str) -> Place:
+        """Return the place of what has a path in this scope, but no place in its order. Raise InvalidKey."""
+        _check_key(key)
+        return Place(self.path, self._fitting(f"{self.path}{kind}:{key}", key), self.position)
+
     def also(self, kind: str, key: str, fingerprint: str = "") -> Place:
         """Take one more place for the primitive that is under way."""
         self.end()
@@ -205,10 +213,14 @@ class Scope:
         name = f"{self.path}{kind}:{key}"
         uses = self._uses.get(name, 0) + 1
         path = name if uses == 1 else f"{name}#{uses}"
+        return name, self._fitting(path, key)
+
+    @staticmethod
+    def _fitting(path: str, key: str) -> str:
         most = PATH_LENGTH - SUFFIX_LENGTH
         if len(path) > most:
             raise InvalidKey(key, f"its path {path[:60]}… has {len(path)} characters, {most} is the most.")
-        return name, path
+        return path
 
     def _compare(self, path: str, fingerprint: str) -> None:
         compared = self._order.compared
@@ -216,14 +228,13 @@ class Scope:
             return
         expected, arguments = compared[self.position]
         if expected != path:
-            raise Drift(self.path, self.position, expected, path)
-        if arguments != fingerprint:
-            raise Drift(
-                self.path,
-                self.position,
-                f"{expected} (arguments {arguments[:8]})",
-                f"{path} (arguments {fingerprint[:8]})",
-            )
+            raise self._drift(expected, path)
+        # One side without a fingerprint is an uncached step, whose arguments may be others each time.
+        if arguments != fingerprint and arguments and fingerprint:
+            raise self._drift(f"{expected} (arguments {arguments[:8]})", f"{path} (arguments {fingerprint[:8]})")
+
+    def _drift(self, expected: str, found: str) -> Drift:
+        return Drift(self.path, self.position, expected, found, self._order.around(self.position, len(self.path)))
 
     def decide(self, place: Place, kind: CheckpointKind) -> Decision:
         """Say what becomes of the primitive at this place. Raise Drift when the history has another kind there."""
@@ -236,7 +247,7 @@ class Scope:
         """Hear that the body has returned. Raise Drift when the history went on from here."""
         compared = self._order.compared
         if self.position < len(compared):
-            raise Drift(self.path, self.position, compared[self.position][0], "the end")
+            raise self._drift(compared[self.position][0], "the end")
 
 
 def _check_key(key: object) -> None:

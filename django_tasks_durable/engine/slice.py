@@ -12,7 +12,7 @@ from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import WakeReason
-from django_tasks_durable.primitives.writes import ClaimedRun, History, RunStore, Suspended
+from django_tasks_durable.primitives.writes import Append, ClaimedRun, History, RunStore, Suspended
 from django_tasks_durable.store import user_transactions
 
 from .control import AttemptControl
@@ -60,6 +60,9 @@ class Slice:
         self.failures: list[tuple[BaseException, str]] = []
         self.bodies: list[Body] = []
         self.partials = 0
+        # What patched() has answered, by path, and the lines of answers that may not be durable yet.
+        self.patches: dict[str, bool] = {}
+        self.owed: list[Append] = []
         # By thread: how many transactions were open before any body ran there (a test's own, for one).
         self._depths = {threading.get_ident(): user_transactions.depths()}
         self.strand = Strand()

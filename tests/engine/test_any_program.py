@@ -22,6 +22,8 @@ simple = st.one_of(
     st.tuples(st.just("nap"), st.sampled_from("ab"), st.integers(0, 90)),
     st.tuples(st.just("yield"), st.just(""), st.integers() | st.none()),
     st.tuples(st.just("log"), st.just(""), st.just(0)),
+    st.tuples(st.just("uncached"), st.sampled_from("ab"), st.integers()),
+    st.tuples(st.just("patch"), st.sampled_from("ab"), st.just(0)),
 )
 
 
@@ -68,6 +70,10 @@ def interpret(context: Any, program: list[Any]) -> Iterator[Any]:
                 context.sleep(key, value)
             case "yield":
                 yield value
+            case "uncached":
+                found.append(context.step(key, one, value, cache=False, timeout=60))
+            case "patch":
+                found.append(context.patched(key))
             case "log":
                 context.log("here")
                 context.progress(1)
@@ -97,6 +103,10 @@ async def ainterpret(context: Any, program: list[Any]) -> AsyncIterator[Any]:
                 await context.asleep(key, value)
             case "yield":
                 yield value
+            case "uncached":
+                found.append(await context.astep(key, one, value, cache=False, timeout=60))
+            case "patch":
+                found.append(context.patched(key))
             case "log":
                 context.log("here")
             case "call":

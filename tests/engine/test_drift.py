@@ -180,3 +180,21 @@ def test_code_that_ends_before_its_history_parks_the_run() -> None:
     bench = run_old_then_new(old, new)
     assert bench.run.error_code == "DRIFT"
     assert "the end" in bench.error()["message"]
+
+
+@pytest.mark.seed("AW-19")
+def test_the_difference_is_told_with_what_stands_around_it() -> None:
+    def before(context: Any) -> None:
+        for key in "abcdefg":
+            context.step(key, do, key)
+        context.interrupt()
+
+    def after(context: Any) -> None:
+        for key in "abcdx":
+            context.step(key, do, key)
+
+    message = run_old_then_new(before, after).error()["message"]
+    assert "Place 4 of the task: the history has 'step:e', the code now asks for 'step:x'." in message
+    assert "…, step:c, step:d, [step:e], step:f, step:g, …" in message
+    for remedy in ("context.patched()", "a version with a migration", "fork"):
+        assert remedy in message

@@ -22,6 +22,7 @@ HEADS = {
     CheckpointKind.SLEEP: ("sleep:",),
     CheckpointKind.WAIT: ("wait:",),
     CheckpointKind.CALL: ("call:", "branch:"),
+    CheckpointKind.PATCH: ("patch:",),
 }
 
 

@@ -1,0 +1,202 @@
+"""The tries of a step: call its function, remember what came of it, and try again by its policy."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django_tasks_durable import signals
+from django_tasks_durable.authoring.options import BackoffLike
+from django_tasks_durable.conf import get_options
+from django_tasks_durable.exceptions import Drift, NonRetryable, NotSerializable, PayloadTooLarge, TaskTimeout
+from django_tasks_durable.primitives import clock, codec
+from django_tasks_durable.primitives.faults import crash_point
+from django_tasks_durable.primitives.status import CheckpointKind, Level, WakeReason
+from django_tasks_durable.primitives.writes import Append, CheckpointRecord, SaveCheckpoint, SetProgress
+
+from . import delays, records
+from .effects import Act, Atomic, Call, Durable, Pause
+from .frame import AtomicNotes, Frame, Limit, Pending
+from .patches import settled
+from .replay import Place
+from .slice import Slice
+
+# A shorter delay is waited for on the spot: to suspend and be claimed again would cost more.
+SHORT_SECONDS = 2.0
+
+NO_COROUTINE = (
+    "An atomic step takes a plain function: Django has no asynchronous atomic(). "
+    "Write it with the synchronous ORM; from a coroutine it runs on a thread."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a step is to do, and how often and how long it may be tried.
+
+    ``is_recorded`` says that there is a checkpoint already, which is never changed: an uncached step is told by lines then,
+    and waits for its next try in its slot.
+    """
+
+    function: Callable[..., Any]
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any]
+    fingerprint: str = ""
+    kind: CheckpointKind = CheckpointKind.STEP
+    atomic: bool = False
+    max_attempts: int = 1
+    backoff: BackoffLike | None = None
+    timeout: float | None = None
+    is_recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: Exception
+    seconds: float
+
+
+def tried(frame: Frame, place: Place, work: Work, tries: tuple[CheckpointRecord, ...] = ()) -> Act[Any]:
+    """Call the function until it succeeds or its tries are used up; return its value or raise its last error."""
+    number = len(tries) + 1
+    if tries:
+        yield from _until_due(frame, place, tries[-1])
+    while True:
+        came = yield from _once(frame, place, work)
+        if isinstance(came, _Done):
+            return came.value
+        delay = _delay(frame, work, number, came.error)
+        if delay is None:
+            break
+        yield from _rest(frame, place, work, number, came, delay)
+        number += 1
+    write = records.failed(
+        frame.slice.claimed.lease,
+        place,
+        work.kind,
+        came.error,
+        fingerprint=work.fingerprint,
+        seconds=came.seconds,
+    )
+    yield Durable(_told(work, write))
+    raise frame.slice.remember(came.error, place.path)
+
+
+def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
+    yield from settled(frame.slice)
+    started = clock.monotonic()
+    limit = frame.strand.limit = None if work.timeout is None else Limit(place.path, work.timeout)
+    try:
+        if work.atomic:
+            value = yield Atomic(partial(_perform_atomic, frame, place, work, started))
+        else:
+            raw = yield Call(work.function, work.args, work.kwargs, limit)
+            crash_point("after_effect")
+            if limit is not None:
+                limit.check()
+            text, value = codec.round_trip(raw, limit=frame.slice.limit)
+            yield Durable(_saved(frame, place, work, text, clock.monotonic() - started))
+    except (Drift, TaskTimeout):  # about the attempt, not the step
+        raise
+    except Exception as error:
+        return _Failed(error, clock.monotonic() - started)
+    finally:
+        frame.strand.limit = None
+    _announce(frame.slice, place)
+    return _Done(value)
+
+
+def _perform_atomic(
+    frame: Frame, place: Place, work: Work, started: float
+) -> tuple[Any, list[SaveCheckpoint | Append | SetProgress]]:
+    """Call the function of an atomic step; what it tells of itself is committed with its writes."""
+    notes = frame.strand.atomic = AtomicNotes(place.path)
+    try:
+        raw = work.function(*work.args, **work.kwargs)
+    finally:
+        frame.strand.atomic = None
+    if inspect.iscoroutine(raw):
+        raw.close()
+        raise TypeError(NO_COROUTINE)
+    crash_point("after_effect")
+    if frame.strand.limit is not None:
+        frame.strand.limit.check()
+    text, value = codec.round_trip(raw, limit=frame.slice.limit)
+    return value, [*notes.facts, _saved(frame, place, work, text, clock.monotonic() - started)]
+
+
+def _saved(frame: Frame, place: Place, work: Work, text: str, seconds: float) -> SaveCheckpoint | Append:
+    line = records.step_line(place, records.key_of(place), kind=work.kind)
+    write = records.saved(
+        frame.slice.claimed.lease,
+        place,
+        work.kind,
+        text,
+        fingerprint=work.fingerprint,
+        seconds=seconds,
+        line=replace(line, data=text) if work.is_recorded else line,
+    )
+    return _told(work, write)
+
+
+def _told(work: Work, write: SaveCheckpoint) -> SaveCheckpoint | Append:
+    return Append(lease=write.lease, line=write.line) if work.is_recorded and write.line is not None else write
+
+
+def _until_due(frame: Frame, place: Place, last: CheckpointRecord) -> Act[None]:
+    """Wait for the rest of the delay that an earlier slice began."""
+    due = records.due_of(last)
+    slice = frame.slice
+    if due is None or (left := (due - slice.now()).total_seconds()) <= 0:
+        return
+    if left > SHORT_SECONDS:
+        slice.suspend(frame.strand, Pending(path=place.path, wake_at=due, reason=WakeReason.STEP_RETRY))
+    else:
+        yield Pause(left)
+
+
+def _rest(frame: Frame, place: Place, work: Work, number: int, tried: _Failed, delay: float) -> Act[None]:
+    """Remember the failed try and wait for the next, in the slot if it is soon."""
+    slice = frame.slice
+    due = slice.now() + timedelta(seconds=delay)
+    record = records.failed_try(
+        place, number, tried.error, fingerprint=work.fingerprint, seconds=tried.seconds, due=due
+    )
+    message = (
+        f"{records.key_of(place)}: try {number} of {work.max_attempts} failed, the next is in {delay:.3g} s: "
+        f"{records.said(tried.error)}"
+    )
+    line = records.step_line(place, message, Level.WARN)
+    if work.is_recorded:
+        slice.store.submit(Append(lease=slice.claimed.lease, line=line))
+        yield Pause(delay)
+    elif delay > SHORT_SECONDS:
+        slice.store.submit(Append(lease=slice.claimed.lease, line=line))
+        slice.suspend(
+            frame.strand, Pending(path=place.path, wake_at=due, reason=WakeReason.STEP_RETRY, checkpoint=record)
+        )
+    else:
+        yield Durable(SaveCheckpoint(lease=slice.claimed.lease, checkpoint=record, line=line))
+        yield Pause(delay)
+
+
+def _delay(frame: Frame, work: Work, number: int, error: Exception) -> float | None:
+    """Return the seconds until the next try, None when there is none."""
+    if number >= work.max_attempts or isinstance(error, NonRetryable | NotSerializable | PayloadTooLarge):
+        return None
+    return delays.seconds_before(work.backoff or delays.default_backoff(frame.slice), number, error, frame)
+
+
+def _announce(slice: Slice, place: Place) -> None:
+    if signals.step_completed.receivers and not slice.is_inline:
+        using = get_options(slice.claimed.backend).database
+        signals.step_completed.send_robust(None, using=using, run_id=slice.claimed.run_id, path=place.path)
