@@ -116,7 +116,7 @@ def announce(slice: Slice) -> None:
     """Say that the body begins; after a crash durably, so that it is known what killed the worker."""
     write = Started(lease=slice.claimed.lease)
     if slice.claimed.crashes:
-        slice.store.commit(write).result()
+        slice.store.keep(write)
     else:
         slice.store.submit(write)
     crash_point("before_body")

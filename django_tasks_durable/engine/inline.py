@@ -49,6 +49,10 @@ class ForgetfulStore:
         done.set_result(RUNNING)
         return done
 
+    def keep(self, write: Write) -> Verdict:
+        """See RunStore.keep()."""
+        return self.commit(write).result()
+
     def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
         """See RunStore.atomic()."""
         return user_transactions.atomically(self.using, perform)[0]

@@ -255,6 +255,9 @@ class RunStore(Protocol):
     def commit(self, write: Write) -> Future[Verdict]:
         """Hand over a write and get a future that is done once it is durable, or raises LeaseLost."""
 
+    def keep(self, write: Write) -> Verdict:
+        """Hand over a write and wait until it is durable. Raise LeaseLost."""
+
     def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
         """Run ``perform`` and commit its database writes together with the facts it returns, fence last.
 

@@ -63,6 +63,10 @@ class InlineStore:
         assert not isinstance(answer, Busy), "a commit that waits for the lock is never busy"
         return answer
 
+    def keep(self, write: Write) -> Verdict:
+        """See RunStore.keep()."""
+        return self.commit(write).result()
+
     def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
         """See RunStore.atomic()."""
         if self._kept:

@@ -268,6 +268,10 @@ class MemoryStore:
             done.set_exception(error)
         return done
 
+    def keep(self, write: Write) -> Verdict:
+        """See RunStore.keep()."""
+        return self.commit(write).result()
+
     def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
         """See RunStore.atomic(). What ``perform`` did elsewhere cannot be rolled back; the fence holds all the same."""
         value, facts = perform()

@@ -72,8 +72,11 @@ class Desk:
         with self.lock:
             self.held[held.claimed.run_id] = held
 
-    def hand_in(self, held: HeldRun, write: Write, future: Future[Verdict] | None) -> None:
-        """Queue one fact; the future, if any, is done when it is durable or refused."""
+    def hand_in(self, held: HeldRun, write: Write, future: Future[Verdict] | None, *, rouses: bool = True) -> None:
+        """Queue one fact; the future, if any, is done when it is durable or refused.
+
+        Unless it ``rouses`` the writer, the caller sees to it that somebody commits.
+        """
         with self.lock:
             if held.lost or held.outcome is not None:
                 if future is not None:
@@ -87,7 +90,8 @@ class Desk:
                 held.futures.append(future)
                 if not self._urgent:
                     self._urgent = True
-                    self._news.notify()
+                    if rouses:
+                        self._news.notify()
             elif len(self._dirty) == 1:
                 self._news.notify()
 

@@ -95,6 +95,13 @@ class HeldRun:
         self.writer.hand_in(self, write, future)
         return future
 
+    def keep(self, write: Write) -> Verdict:
+        """See RunStore.keep()."""
+        future: Future[Verdict] = Future()
+        self.writer.hand_in(self, write, future, rouses=False)
+        self.writer.commit_alone()
+        return future.result()
+
     def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
         """See RunStore.atomic(). What was handed in before is committed first, so that the order holds."""
         self.writer.flush(self)

@@ -29,7 +29,9 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
         "drain_per_s": _drained(measuring, "drain"),
         "drain_failures_history_per_s": _drained(measuring, "drain_failures_history"),
         "pickup_ms": {place: _rounded(figure(f"pickup.{place}")) for place in ("p50", "p95", "p99")},
-        "steps_per_s": {kind: _rounded(figure(f"steps.{kind}")) for kind in ("sequential", "concurrent", "atomic")},
+        "steps_per_s": {
+            kind: _rounded(figure(f"steps.{kind}")) for kind in ("sequential", "concurrent", "atomic", "writing")
+        },
         "resume_ms": {count: _rounded(figure(f"resume.{count}")) for count in ("1000", "10000")},
         "growth": {key: _rounded(figure(f"growth.{key}")) for key in ("empty", "finished_1m", "future_100k")},
         "rss_mb": {key: _rounded(figure(f"rss.{key}")) for key in ("idle", "peak")},
@@ -45,6 +47,7 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
             "steps_sequential": _rounded(ratio("steps.sequential")),
             "steps_concurrent": _rounded(ratio("steps.concurrent")),
             "steps_atomic": _rounded(ratio("steps.atomic")),
+            "steps_writing": _rounded(ratio("steps.writing")),
             "growth_finished_1m": _quotient(figure("growth.finished_1m"), figure("growth.empty")),
             "growth_future_100k": _quotient(figure("growth.future_100k"), figure("growth.empty")),
         },

@@ -83,7 +83,7 @@ def pickup(measuring: Measuring) -> None:
 
 
 def steps(measuring: Measuring) -> None:
-    """Let runs take steps: one run alone, many at once, and atomically."""
+    """Let runs take steps: one run alone, atomically without and with a row of its own, and many at once."""
     one_run, atomic = measuring.size(1_000, least=10), measuring.size(500, least=5)
     runs = measuring.size(200, least=3)
     with Crew(1):
@@ -91,6 +91,7 @@ def steps(measuring: Measuring) -> None:
         _take_steps(tasks.concurrent, 10, 10)
         measuring.beside("step_commits_per_s", "steps.sequential", lambda: _take_steps(tasks.sequential, 1, one_run))
         measuring.beside("step_commits_per_s", "steps.atomic", lambda: _take_steps(tasks.atomic, 1, atomic))
+        measuring.beside("step_commits_per_s", "steps.writing", lambda: _take_steps(tasks.writing, 1, atomic))
         measuring.beside("steps_batched_per_s", "steps.concurrent", lambda: _take_steps(tasks.concurrent, runs, 10))
 
 

@@ -110,6 +110,7 @@ def _steps(**bounds: Mapping[str, Any]) -> list[Target]:
         for kind, line, of in (
             ("sequential", "steps in one run", "one-commit steps"),
             ("atomic", "atomic steps", "one-commit steps"),
+            ("writing", "atomic steps that write", "one-commit steps"),
             ("concurrent", "steps of 200 runs", "batched steps"),
         )
     ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from random import getrandbits
 from typing import Any
+
+from django.db import connection
 
 from django_tasks_durable.authoring.tasks import task
 from django_tasks_durable.primitives import clock
@@ -43,6 +46,15 @@ def atomic(context: Any, count: int) -> list[float]:
 
 
 @task
+def writing(context: Any, count: int) -> list[float]:
+    """Take atomic steps that each write a row of their own; see sequential()."""
+    begun = clock.monotonic()
+    for number in range(count):
+        context.step(f"step {number}", _write, number, atomic=True)
+    return [begun, clock.monotonic()]
+
+
+@task
 async def concurrent(context: Any, count: int) -> list[float]:
     """Take steps one after the other on the event loop, beside many other runs; see sequential()."""
     begun = clock.monotonic()
@@ -65,6 +77,12 @@ def resumed(context: Any, count: int, times: int) -> list[float]:
 
 def _one() -> int:
     return 1
+
+
+def _write(number: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO limit_step (run_id, sequence, value) VALUES (%s, %s, 'x')", [getrandbits(30), number])
+    return number
 
 
 async def _aone() -> int:
