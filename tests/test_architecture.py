@@ -38,6 +38,7 @@ MEANT: dict[str, dict[str, str]] = {
         "management/bench/drivers.py": "a yardstick opens its bare driver with Django's parameters",
         "management/bench/limits.py": "a yardstick is asked for by the alias of its database",
         "management/bench/place.py": "the place to measure in is made and removed with plain SQL",
+        "management/bench/tasks.py": "a task that is measured writes a row, as tasks do",
         "management/commands/benchtasks.py": "makes and drops the scratch database that it measures on",
         "primitives/tags.py": "a reference in a value is looked up among the rows of the project, never ours",
         "worker/news.py": "a thread that ends closes the connections that signal receivers opened in it",

@@ -81,7 +81,9 @@ def _one() -> int:
 
 def _write(number: int) -> int:
     with connection.cursor() as cursor:
-        cursor.execute("INSERT INTO limit_step (run_id, sequence, value) VALUES (%s, %s, 'x')", [getrandbits(30), number])
+        cursor.execute(
+            "INSERT INTO limit_step (run_id, sequence, value) VALUES (%s, %s, 'x')", [getrandbits(30), number]
+        )
     return number
 
 
