@@ -10,14 +10,20 @@ if TYPE_CHECKING:
     from .authoring.tasks import DurableTask as DurableTask
     from .authoring.tasks import task as task
     from .backend import DurableBackend as DurableBackend
+    from .backend.messages import abroadcast as abroadcast
+    from .backend.messages import asend as asend
+    from .backend.messages import broadcast as broadcast
+    from .backend.messages import send as send
     from .engine.context import get_context as get_context
     from .engine.context import interrupt as interrupt
     from .engine.context import log as log
     from .engine.context import patched as patched
     from .engine.context import progress as progress
+    from .engine.context import recv as recv
     from .engine.context import sleep as sleep
     from .engine.context import step as step
     from .engine.context import wait as wait
+    from .engine.context import wait_event as wait_event
     from .engine.portable import KeptSnapshot as KeptSnapshot
     from .engine.portable import MemorySnapshots as MemorySnapshots
     from .engine.portable import SnapshotStore as SnapshotStore
@@ -51,8 +57,11 @@ _HOMES = {
     "MemorySnapshots": "engine.portable",
     "MemoryStore": "store.memory",
     "SnapshotStore": "engine.portable",
+    "abroadcast": "backend.messages",
     "arestore": "engine.portable",
+    "asend": "backend.messages",
     "assert_valid_snapshot": "engine.portable",
+    "broadcast": "backend.messages",
     "clear_snapshots": "engine.portable",
     "compose": "engine.portable",
     "delete_snapshot": "engine.portable",
@@ -67,9 +76,11 @@ _HOMES = {
     "patched": "engine.context",
     "pending_snapshots": "engine.portable",
     "progress": "engine.context",
+    "recv": "engine.context",
     "remove_key": "engine.portable",
     "rename_key": "engine.portable",
     "restore": "engine.portable",
+    "send": "backend.messages",
     "sleep": "engine.context",
     "snapshot_of": "engine.portable",
     "step": "engine.context",
@@ -77,6 +88,7 @@ _HOMES = {
     "transform_value": "engine.portable",
     "validate_snapshot": "engine.portable",
     "wait": "engine.context",
+    "wait_event": "engine.context",
 }
 
 __all__ = [
@@ -88,8 +100,11 @@ __all__ = [
     "MemoryStore",
     "SnapshotStore",
     "__version__",
+    "abroadcast",
     "arestore",
+    "asend",
     "assert_valid_snapshot",
+    "broadcast",
     "clear_snapshots",
     "compose",
     "delete_snapshot",
@@ -104,9 +119,11 @@ __all__ = [
     "patched",
     "pending_snapshots",
     "progress",
+    "recv",
     "remove_key",
     "rename_key",
     "restore",
+    "send",
     "sleep",
     "snapshot_of",
     "step",
@@ -114,6 +131,7 @@ __all__ = [
     "transform_value",
     "validate_snapshot",
     "wait",
+    "wait_event",
 ]
 
 

@@ -179,6 +179,16 @@ class DeadlinePassed(NotWaiting):
         )
 
 
+class TakesNoMessages(NotWaiting):
+    """A message was sent to a run that is over."""
+
+    code = "TAKES_NO_MESSAGES"
+
+    def __init__(self, run_id: UUID | str, state: str) -> None:
+        super().__init__(run_id, state)
+        self.args = (f"Run {run_id} takes no more messages: it is {state}.",)
+
+
 class AmbiguousResume(DurableError):
     """Several waits are pending, so the answer must say by its token which one it is for."""
 

@@ -32,6 +32,8 @@ from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.status import RunStatus, State, derive_state
 from django_tasks_durable.primitives.writes import Cancelled, ClaimedRun, Failed, Outcome, Succeeded, Suspended
 
+from . import messages
+
 if TYPE_CHECKING:
     from django_tasks_durable.snapshots.shapes import RunSnapshot
 
@@ -100,6 +102,16 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
     async def aresolve(self, token: str, value: Any, *, by: str = "") -> State:
         """See resume()."""
         return await self.aresume(value, token=token, by=by)
+
+    def send(self, name: str, payload: Any = None, *, by: str = "") -> State:
+        """Send a message to the run and return its state. Raise TakesNoMessages when it is over."""
+        messages.send(self.run_id, name, payload, by=by, backend=self.backend)
+        self.refresh()
+        return self.state
+
+    async def asend(self, name: str, payload: Any = None, *, by: str = "") -> State:
+        """See send()."""
+        return await sync_to_async(self.send, thread_sensitive=True)(name, payload, by=by)
 
     def cancel(self, reason: str = "", *, by: str = "") -> State:
         """Cancel the run and return its state: one that is running ends at its next primitive. A finished one stays."""

@@ -15,14 +15,14 @@ from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResul
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.writes import ClaimedRun
 
-from . import nesting, notes, patches, steps, waits
+from . import messages, nesting, notes, patches, steps, waits
 from .bodies import CURRENT
 from .drive import arun, run
 from .effects import Act
 from .frame import Frame
 from .inline import InlineSlice
 from .nesting import AsyncNestedCall, NestedCall
-from .waits import MISSING, duration
+from .waits import MISSING, Question, duration, duration_or_none
 
 __all__ = [
     "DurableContext",
@@ -31,10 +31,12 @@ __all__ = [
     "log",
     "patched",
     "progress",
+    "recv",
     "register_result_factory",
     "sleep",
     "step",
     "wait",
+    "wait_event",
 ]
 
 R = TypeVar("R")
@@ -246,8 +248,31 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         return await arun(self._frame.slice, self._wait("wait", key, request, timeout, default))
 
     def _wait(self, kind: str, key: str, request: Any, timeout: float | timedelta | None, default: Any) -> Act[Any]:
-        length = None if timeout is None else duration(timeout, "timeout")
-        return waits.wait(self._frame, kind, key, request, length, default)
+        length = duration_or_none(timeout, "timeout")
+        question = Question(kind=kind, key=key, request=request, timeout=length, default=default)
+        return waits.wait(self._frame, question)
+
+    def recv(self, name: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
+        """Take the oldest message of a name that was sent to this run, or wait for one. Each is received once."""
+        return run(self._frame.slice, self._recv(name, timeout, default))
+
+    async def arecv(self, name: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
+        """See recv()."""
+        return await arun(self._frame.slice, self._recv(name, timeout, default))
+
+    def _recv(self, name: str, timeout: float | timedelta | None, default: Any) -> Act[Any]:
+        return messages.receive(self._frame, name, duration_or_none(timeout, "timeout"), default)
+
+    def wait_event(self, name: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
+        """Wait for the next broadcast of an event. One that was told before the run waited is not heard."""
+        return run(self._frame.slice, self._wait_event(name, timeout, default))
+
+    async def await_event(self, name: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
+        """See wait_event()."""
+        return await arun(self._frame.slice, self._wait_event(name, timeout, default))
+
+    def _wait_event(self, name: str, timeout: float | timedelta | None, default: Any) -> Act[Any]:
+        return messages.listen(self._frame, name, duration_or_none(timeout, "timeout"), default)
 
     # --- whom it calls
 
@@ -349,6 +374,16 @@ def wait(key: str, request: Any = None, **options: Any) -> Any:
 def patched(name: str) -> bool:
     """See DurableContext.patched(). Outside of a task it is the new way."""
     return get_context().patched(name)
+
+
+def recv(name: str, **options: Any) -> Any:
+    """See DurableContext.recv(). Outside of a task it raises Interrupted, or takes the default."""
+    return get_context().recv(name, **options)
+
+
+def wait_event(name: str, **options: Any) -> Any:
+    """See DurableContext.wait_event(). Outside of a task it raises Interrupted, or takes the default."""
+    return get_context().wait_event(name, **options)
 
 
 def progress(percent: float | None = None, label: str | None = None, /, **meta: Any) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django_tasks_durable.exceptions import ConcurrentScope, Drift, InvalidKey
 from django_tasks_durable.primitives.status import CheckpointKind
-from django_tasks_durable.primitives.writes import CheckpointRecord, History, WaitRecord
+from django_tasks_durable.primitives.writes import CheckpointRecord, History, MessageRecord, WaitRecord
 
 from .order import Order
 
@@ -79,13 +80,16 @@ PERFORM = Perform()
 class Replay:
     """The history of a run, asked by path."""
 
-    __slots__ = ("_checkpoints", "_orders", "_waits", "inbox", "partials")
+    __slots__ = ("_checkpoints", "_orders", "_waits", "inbox", "messages", "partials")
 
     def __init__(self, history: History) -> None:
         self._checkpoints = {record.path: record for record in history.checkpoints}
         self._waits = {record.path: record for record in history.waits}
         self.partials = history.partials
         self.inbox = history.inbox
+        self.messages: dict[str, deque[MessageRecord]] = defaultdict(deque)
+        for message in history.messages:
+            self.messages[message.name].append(message)
         self._orders: dict[str, Order] = {}
         self._index(record for record in history.checkpoints if record.kind not in UNORDERED)
         self._index(wait for wait in history.waits if wait.path not in self._checkpoints)

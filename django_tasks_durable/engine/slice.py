@@ -12,7 +12,7 @@ from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import WakeReason
-from django_tasks_durable.primitives.writes import Append, ClaimedRun, History, RunStore, Suspended
+from django_tasks_durable.primitives.writes import Append, ClaimedRun, History, MessageRecord, RunStore, Suspended
 from django_tasks_durable.store import user_transactions
 
 from .control import AttemptControl
@@ -131,6 +131,17 @@ class Slice:
         """Keep in mind that this error is the failure of a checkpoint, and return it."""
         self.failures.append((error, path))
         return error
+
+    def take(self, name: str) -> MessageRecord | None:
+        """Take the oldest message of this name out of the box; None when there is none. Branches may ask at once."""
+        with self.lock:
+            box = self.replay.messages.get(name)
+            return box.popleft() if box else None
+
+    def put_back(self, message: MessageRecord) -> None:
+        """Return a message that could not be taken after all."""
+        with self.lock:
+            self.replay.messages[message.name].appendleft(message)
 
     def suspend(self, strand: Strand, *pending: Pending) -> None:
         """Leave the body until something happens. Raise Suspend, or SuspendInAtomic in a transaction of the user's."""

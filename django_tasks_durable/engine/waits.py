@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from django_tasks_durable.primitives.writes import WaitRecord, WaitRequest
 from . import records
 from .effects import Act, Durable
 from .frame import Frame, Pending
-from .replay import Answered, MustWait, Place, Replayed, ReplayedFailure
+from .replay import Answered, Decision, MustWait, Place, Replayed, ReplayedFailure
 
 
 class Missing:
@@ -55,35 +55,61 @@ def sleep(frame: Frame, key: str, until: timedelta | datetime) -> Act[datetime]:
         frame.end()
 
 
-def wait(frame: Frame, kind: str, key: str, request: Any, timeout: timedelta | None, default: Any) -> Act[Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a run asks the outside. ``word`` and ``key`` make its path; without a default it fails when nobody answers."""
+
+    kind: str
+    key: str
+    word: str = "wait"
+    request: Any = None
+    timeout: timedelta | None = None
+    default: Any = MISSING
+    permission: str = ""
+    form: str = ""
+    event: str = ""
+
+
+def wait(frame: Frame, question: Question) -> Act[Any]:
     """Put a question and let the run wait for its answer; token and deadline are decided once."""
-    place = frame.begin("wait", key)
+    place = frame.begin(question.word, question.key)
     try:
-        decision = frame.decide(place, CheckpointKind.WAIT)
-        if isinstance(decision, Replayed):
-            return codec.decode(decision.text)
-        if isinstance(decision, ReplayedFailure):
-            raise frame.slice.remember(codec.decode_error(decision.text), place.path)
-        if isinstance(decision, Answered):
-            yield Durable(records.saved(frame.slice.claimed.lease, place, CheckpointKind.WAIT, decision.text))
-            return codec.decode(decision.text)
-        pending = (
-            _opened(decision.wait) if isinstance(decision, MustWait) else _new(frame, place, kind, request, timeout)
-        )
-        # An answer that came before the deadline is in a history read after it, and may be missing in one read before: then
-        # the run looks again instead of taking the default over somebody's answer.
-        if pending.wake_at is None or frame.slice.claimed.now_at < pending.wake_at:
-            frame.slice.suspend(frame.strand, _with_default(pending, default))
-        return (yield from _timed_out(frame, place, default))
+        return (yield from settle(frame, place, question, frame.decide(place, CheckpointKind.WAIT)))
     finally:
         frame.end()
 
 
-def _new(frame: Frame, place: Place, kind: str, request: Any, timeout: timedelta | None) -> Pending:
-    text = codec.encode(request, where="request", limit=frame.slice.limit)
-    deadline = None if timeout is None else frame.slice.now() + timeout
+def settle(frame: Frame, place: Place, question: Question, decision: Decision) -> Act[Any]:
+    """Do what the history says about a question: give its answer, go on without one, or wait."""
+    if isinstance(decision, Replayed):
+        return codec.decode(decision.text)
+    if isinstance(decision, ReplayedFailure):
+        raise frame.slice.remember(codec.decode_error(decision.text), place.path)
+    if isinstance(decision, Answered):
+        yield Durable(records.saved(frame.slice.claimed.lease, place, CheckpointKind.WAIT, decision.text))
+        return codec.decode(decision.text)
+    pending = _opened(decision.wait) if isinstance(decision, MustWait) else _new(frame, place, question)
+    # An answer that came before the deadline is in a history read after it, and may be missing in one read before: then
+    # the run looks again instead of taking the default over somebody's answer.
+    if pending.wake_at is None or frame.slice.claimed.now_at < pending.wake_at:
+        frame.slice.suspend(frame.strand, _with_default(pending, question.default))
+    return (yield from _timed_out(frame, place, question.default))
+
+
+def _new(frame: Frame, place: Place, question: Question) -> Pending:
+    text = codec.encode(question.request, where="request", limit=frame.slice.limit)
+    deadline = None if question.timeout is None else frame.slice.now() + question.timeout
     opening = WaitRequest(
-        path=place.path, kind=kind, position=place.position, token=new_token(), request=text, deadline=deadline
+        path=place.path,
+        kind=question.kind,
+        position=place.position,
+        token=new_token(),
+        request=text,
+        permission=question.permission,
+        form=question.form,
+        event=question.event,
+        deadline=deadline,
+        has_default=not isinstance(question.default, Missing),
     )
     return Pending(path=place.path, wake_at=deadline, is_question=True, request=text, token=opening.token, wait=opening)
 
@@ -106,6 +132,11 @@ def _timed_out(frame: Frame, place: Place, default: Any) -> Act[Any]:
     line = records.step_line(place, f"{records.key_of(place)}: nobody answered in time, the default is taken")
     yield Durable(records.saved(lease, place, CheckpointKind.WAIT, text, line=line))
     return value
+
+
+def duration_or_none(value: float | timedelta | None, what: str) -> timedelta | None:
+    """See duration()."""
+    return None if value is None else duration(value, what)
 
 
 def duration(value: float | timedelta, what: str) -> timedelta:

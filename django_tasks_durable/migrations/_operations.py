@@ -171,7 +171,8 @@ def per_brand() -> list[Operation]:
             columns={
                 RUNS: {"task_path": 255, "queue_name": 64, "lease_worker": 128},
                 "durable_tasks_checkpoint": {"path": 400},
-                "durable_tasks_wait": {"path": 400, "token": 64},
+                "durable_tasks_message": {"name": 400, "consumed_path": 400},
+                "durable_tasks_wait": {"path": 400, "token": 64, "event": 200},
                 "durable_tasks_worker": {"id": 128},
             }
         ),

@@ -7,14 +7,15 @@ from datetime import datetime
 from uuid import UUID
 
 from .status import FINISHED, LEASED, RunStatus, WakeReason
-from .writes import CheckpointRecord, History, WaitRecord
+from .writes import CheckpointRecord, History, MessageRecord, WaitRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortableRun:
     """What a run is made of, whatever keeps it. Payloads are JSON text, as in the rows.
 
-    ``checkpoints`` stand in the order in which they were written. ``partials`` are pairs of a scope's path and the text of
+    ``checkpoints`` stand in the order in which they were written, ``messages`` in that in which they were sent: those
+    that nobody took. ``partials`` are pairs of a scope's path and the text of
     a value. ``read_at`` is the instant at which it was read, by the clock of its store.
     """
 
@@ -49,6 +50,7 @@ class PortableRun:
     meta: str = ""
     checkpoints: tuple[CheckpointRecord, ...] = ()
     waits: tuple[WaitRecord, ...] = ()
+    messages: tuple[MessageRecord, ...] = ()
     partials: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -57,7 +59,13 @@ class PortableRun:
         counted: dict[str, int] = {}
         for path, _ in self.partials:
             counted[path] = counted.get(path, 0) + 1
-        return History(checkpoints=self.checkpoints, waits=self.waits, partials=counted, inbox=self.inbox)
+        return History(
+            checkpoints=self.checkpoints,
+            waits=self.waits,
+            messages=self.messages,
+            partials=counted,
+            inbox=self.inbox,
+        )
 
     def landed(self, now: datetime) -> PortableRun:
         """Return the run as it stands once it has arrived in a store whose clock says ``now``.

@@ -38,6 +38,7 @@ class StepKind(models.TextChoices):
     CANCEL_REQUESTED = "cancel_requested", pgettext_lazy("Step", "Cancel requested")
     STALE = "stale", pgettext_lazy("Step", "Worker lost")
     RELEASED = "released", pgettext_lazy("Step", "Given back")
+    MESSAGE = "message", pgettext_lazy("Step", "Message")
     AUDIT = "audit", pgettext_lazy("Step", "Operator")
 
 

@@ -58,7 +58,11 @@ class WaitRequest:
     token: str
     request: str
     fingerprint: str = ""
+    permission: str = ""
+    form: str = ""
+    event: str = ""
     deadline: datetime | None = None
+    has_default: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +75,21 @@ class WaitRecord:
     token: str
     request: str
     fingerprint: str = ""
+    permission: str = ""
+    form: str = ""
+    event: str = ""
     deadline: datetime | None = None
+    has_default: bool = False
     answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRecord:
+    """Something that was sent to the run and that it has not taken yet. ``payload`` is JSON text."""
+
+    id: int
+    name: str
+    payload: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +108,7 @@ class History:
 
     checkpoints: Sequence[CheckpointRecord] = ()
     waits: Sequence[WaitRecord] = ()
+    messages: Sequence[MessageRecord] = ()
     partials: Mapping[str, int] = field(default_factory=dict)
     inbox: int = 0
 
@@ -134,8 +152,8 @@ class ClaimedRun:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether this is the first claim ever, so that there is no history to read."""
-        return self.lease.token == 1
+        """Whether this is the first claim ever and nothing was sent to the run, so that there is no history to read."""
+        return self.lease.token == 1 and not self.inbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +165,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveCheckpoint:
-    """A primitive left its answer behind; ``line`` tells it in the timeline."""
+    """A primitive left its answer behind; ``line`` tells it in the timeline, ``consumes`` is the message it took."""
 
     lease: Lease
     checkpoint: CheckpointRecord
     line: Line | None = None
+    consumes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

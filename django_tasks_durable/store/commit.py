@@ -16,7 +16,7 @@ from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 from django_tasks_durable.primitives.writes import Verdict
 
 from .deltas import Delta
-from .tables import CHECKPOINTS, RUNS, STEPS, WAITS
+from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 from .vendors import Session
 from .vendors.arrays import array_literal
 
@@ -27,7 +27,10 @@ HELD_BY_ID = "status NOT IN ('READY', 'WAITING', 'SUCCESSFUL', 'FAILED', 'CANCEL
 
 STEP_COLUMNS = "run_id, sequence, kind, level, attempt, path, message, percent, data, created_at"
 CHECKPOINT_COLUMNS = "run_id, path, kind, position, fingerprint, failed, value, attempt, seconds, created_at"
-WAIT_COLUMNS = "run_id, path, kind, position, fingerprint, token, request, deadline, created_at, answered_by"
+WAIT_COLUMNS = (
+    "run_id, path, kind, position, fingerprint, token, request, permission, form, event, deadline, has_default, created_at, "
+    "answered_by"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,12 +372,15 @@ def _insert_history(session: Session, deltas: Sequence[Delta], rows: dict[UUID, 
         f"INSERT INTO {CHECKPOINTS} ({CHECKPOINT_COLUMNS}) VALUES ({', '.join(['%s'] * 10)})",
         [(ids[row[0]], *row[1:], moment) for row in _checkpoint_rows(deltas)],
     )
+    for delta in deltas:
+        for message_id, path in delta.consumed:
+            _consume(session, delta, message_id, path)
     session.execute_many(
-        f"INSERT INTO {WAITS} ({WAIT_COLUMNS}) VALUES ({', '.join(['%s'] * 10)})",
+        f"INSERT INTO {WAITS} ({WAIT_COLUMNS}) VALUES ({', '.join(['%s'] * 14)})",
         [
             (
-                session.uuid(d.lease.run_id), w.path, w.kind, w.position, w.fingerprint, w.token, w.request,
-                session.moment(w.deadline), moment, "",
+                session.uuid(d.lease.run_id), w.path, w.kind, w.position, w.fingerprint, w.token, w.request, w.permission,
+                w.form, w.event, session.moment(w.deadline), w.has_default, moment, "",
             )
             for d in deltas
             for w in d.waits
@@ -387,6 +393,15 @@ def _insert_history(session: Session, deltas: Sequence[Delta], rows: dict[UUID, 
             for row in _line_rows(deltas)
         ],
     )
+
+
+def _consume(session: Session, delta: Delta, message_id: int, path: str) -> None:
+    taken = session.change(
+        f"UPDATE {MESSAGES} SET consumed_path = %s WHERE id = %s AND run_id = %s AND consumed_path = ''",
+        (path, message_id, session.uuid(delta.lease.run_id)),
+    )
+    if taken != 1:
+        raise AssertionError(f"Run {delta.lease.run_id}: the message {message_id} was taken before {path}.")
 
 
 def _escape_like(text: str) -> str:

@@ -55,7 +55,7 @@ def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunSt
 
     Raise RunNotFound.
     """
-    with _changing(run_id, using, act="cancel", by=by) as change:
+    with changing(run_id, using, act="cancel", by=by) as change:
         run = change.run
         if run.status in FINISHED:
             return RunStatus(run.status)
@@ -77,7 +77,7 @@ def retry(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
 
     A run that has used up its attempts gets one more. Raise RunNotFound, or InvalidTransition for any other run.
     """
-    with _changing(run_id, using, act="retry", by=by) as change:
+    with changing(run_id, using, act="retry", by=by) as change:
         run = change.run
         if run.status not in RETRIABLE:
             raise change.refusal()
@@ -103,9 +103,9 @@ def resume(run_id: UUID, value: Any, *, using: str, token: str | None = None, by
     AmbiguousResume, AlreadyResolved, or NotSerializable and PayloadTooLarge for the answer.
     """
     answer = codec.encode(value, where="answer")
-    with _changing(run_id, using, act="resume", by=by) as change:
+    with changing(run_id, using, act="resume", by=by) as change:
         run = change.run
-        _check_size(answer, run)
+        check_size("answer", answer, run)
         wait = _wait_for(change, token, using)
         if wait.answer is not None:
             if wait.answer != answer:
@@ -114,14 +114,11 @@ def resume(run_id: UUID, value: Any, *, using: str, token: str | None = None, by
         if wait.deadline is not None and wait.deadline <= change.at:
             raise DeadlinePassed(run.id, wait.deadline, wait.token)
         Wait.objects.using(using).filter(pk=wait.pk).update(
-            answer=answer, answered_at=change.at, answered_by=by[:NAME_LENGTH]
+            answer=answer, answered_at=change.at, answered_by=by[:NAME_LENGTH], event=""
         )
-        change.set(inbox=run.inbox + 1)
         change.say(StepKind.RESUMED, path=wait.path)
-        if run.status == RunStatus.WAITING:
-            change.move(RunStatus.READY)
-            change.wake(WakeReason.MESSAGE)
-        elif run.status == RunStatus.READY and run.wake_reason in UNHURRIED:
+        change.notify()
+        if run.status == RunStatus.READY and run.wake_reason in UNHURRIED:
             change.wake(WakeReason.MESSAGE)
         return RunStatus(run.status)
 
@@ -131,7 +128,7 @@ def run_now(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
 
     Does nothing to a run that is due. Raise RunNotFound, or InvalidTransition for one not ready or asleep by itself.
     """
-    with _changing(run_id, using, act="run now", by=by) as change:
+    with changing(run_id, using, act="run now", by=by) as change:
         run = change.run
         if run.status != RunStatus.READY or (run.wake_reason in UNHURRIED and not change.is_due):
             raise change.refusal()
@@ -142,7 +139,7 @@ def run_now(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
 
 
 @dataclass(slots=True)
-class _Change:
+class Change:
     """What one act does to a locked run: columns and lines, written together when the act is through."""
 
     run: TaskRun
@@ -182,6 +179,13 @@ class _Change:
         """Make the run due now."""
         self.set(due_at=self.at, wake_reason=reason)
 
+    def notify(self) -> None:
+        """Raise the inbox, so that no suspension overlooks what came, and wake a run that waits (locking rule 4)."""
+        self.set(inbox=self.run.inbox + 1)
+        if self.run.status == RunStatus.WAITING:
+            self.move(RunStatus.READY)
+            self.wake(WakeReason.MESSAGE)
+
     def say(self, kind: StepKind, message: str = "", *, level: Level = Level.INFO, path: str = "") -> None:
         """Add a line to the timeline, numbered under the row's lock."""
         sequence = self.run.last_sequence + 1
@@ -213,11 +217,11 @@ class _Change:
 
 
 @contextmanager
-def _changing(run_id: UUID, using: str, *, act: str, by: str) -> Iterator[_Change]:
+def changing(run_id: UUID, using: str, *, act: str, by: str) -> Iterator[Change]:
     """Lock a run, hand out a change to fill, and write it. An error writes nothing."""
     with vendors.write_transaction(using):
         run = _locked(run_id, using)
-        change = _Change(run=run, at=vendors.session(using).now_at(), act=act, by=by)
+        change = Change(run=run, at=vendors.session(using).now_at(), act=act, by=by)
         yield change
         change.write(using)
 
@@ -232,7 +236,7 @@ def _locked(run_id: UUID, using: str) -> TaskRun:
         raise RunNotFound(run_id) from None
 
 
-def _wait_for(change: _Change, token: str | None, using: str) -> Wait:
+def _wait_for(change: Change, token: str | None, using: str) -> Wait:
     """Choose the question that an answer is for: one that is open, or one whose answer may be given again."""
     run = change.run
     consumed = Checkpoint.objects.filter(run_id=OuterRef("run_id"), path=OuterRef("path"))
@@ -253,10 +257,11 @@ def _wait_for(change: _Change, token: str | None, using: str) -> Wait:
     return candidates[0]
 
 
-def _check_size(answer: str, run: TaskRun) -> None:
+def check_size(what: str, text: str, run: TaskRun) -> None:
+    """Raise PayloadTooLarge for text from outside that the run's settings do not take."""
     limit = get_options(run.backend).max_payload_bytes
-    if (size := len(answer.encode())) > limit:
-        raise PayloadTooLarge("answer", size, limit)
+    if (size := len(text.encode())) > limit:
+        raise PayloadTooLarge(what, size, limit)
 
 
 def _tell(news: Callable[[], Any], using: str) -> None:

@@ -46,6 +46,7 @@ class Delta:
     lines: list[Line] = field(default_factory=list)
     checkpoints: list[CheckpointRecord] = field(default_factory=list)
     waits: list[WaitRequest] = field(default_factory=list)
+    consumed: list[tuple[int, str]] = field(default_factory=list)
     forget: tuple[str, ...] = ()
     started: bool = False
     percent: float | None = None
@@ -72,9 +73,14 @@ class Delta:
         return self.claimed.attempts + 1
 
     @property
-    def is_unconditional(self) -> bool:
-        """Whether the change holds whatever is in the row, given the lease: nothing to decide under the lock."""
+    def is_decided(self) -> bool:
+        """Whether the change holds whatever is in the row, given the lease."""
         return self.status is None or self.status is RunStatus.SUCCESSFUL
+
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether there is nothing to decide under the lock, and no row of somebody else's to change."""
+        return self.is_decided and not self.consumed
 
     @property
     def has_progress(self) -> bool:
@@ -94,6 +100,8 @@ class Delta:
                 self.lines.append(Line(kind=StepKind.STARTED))
             case SaveCheckpoint():
                 self.checkpoints.append(write.checkpoint)
+                if write.consumes is not None:
+                    self.consumed.append((write.consumes, write.checkpoint.path))
                 if write.line is not None:
                     self.lines.append(write.line)
             case Append():
@@ -160,7 +168,7 @@ class Delta:
         A cancellation that was asked for wins over everything but a success. A suspension holds only while nothing has
         arrived since the attempt last looked; otherwise the run is due again at once.
         """
-        if self.is_unconditional:
+        if self.is_decided:
             return self.status
         if cancel_requested and self.status is not RunStatus.CANCELLED:
             self.lines[-1] = Line(kind=StepKind.CANCELLED, level=Level.WARN)

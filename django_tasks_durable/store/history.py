@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django_tasks_durable.primitives.status import CheckpointKind
-from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun, History, WaitRecord
+from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun, History, MessageRecord, WaitRecord
 
 from .vendors import Session
 
@@ -24,6 +24,15 @@ def read(session: Session, claimed: ClaimedRun) -> History:
         "SELECT path, kind, position, fingerprint, token, request, deadline, answer FROM durable_tasks_wait "
         "WHERE run_id = %s ORDER BY id",
         (run_id,),
+    )
+    # Every message raised the inbox; a run that was never sent one is not asked.
+    messages = (
+        session.execute(
+            "SELECT id, name, payload FROM durable_tasks_message WHERE run_id = %s AND consumed_path = '' ORDER BY id",
+            (run_id,),
+        )
+        if inbox and inbox[0][0]
+        else ()
     )
     partials = session.execute(
         "SELECT path, COUNT(*) FROM durable_tasks_step WHERE run_id = %s AND kind = 'partial' GROUP BY path", (run_id,)
@@ -53,6 +62,7 @@ def read(session: Session, claimed: ClaimedRun) -> History:
             )
             for path, kind, position, fingerprint, token, request, deadline, answer in waits
         ],
+        messages=[MessageRecord(id=id, name=name, payload=payload) for id, name, payload in messages],
         partials=dict(partials),
         inbox=inbox[0][0] if inbox else claimed.inbox,
     )

@@ -11,14 +11,17 @@ from uuid import UUID
 
 from django_tasks_durable.exceptions import (
     AlreadyResolved,
+    DeadlinePassed,
     IdempotencyConflict,
     LeaseLost,
     RunExists,
     RunNotFound,
+    TakesNoMessages,
 )
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.lease import Lease
+from django_tasks_durable.primitives.names import check_name
 from django_tasks_durable.primitives.status import (
     FINISHED,
     LEASED,
@@ -35,7 +38,9 @@ from django_tasks_durable.primitives.writes import (
     ClaimedRun,
     History,
     Line,
+    MessageRecord,
     Verdict,
+    WaitRecord,
     Write,
 )
 
@@ -121,7 +126,13 @@ class MemoryStore:
         """Return a run as it stands now, untouched by what becomes of it. Raise RunNotFound."""
         with self._lock:
             run = self.find(name)
-            return replace(run, lines=list(run.lines), checkpoints=dict(run.checkpoints), waits=dict(run.waits))
+            return replace(
+                run,
+                lines=list(run.lines),
+                checkpoints=dict(run.checkpoints),
+                waits=dict(run.waits),
+                messages=dict(run.messages),
+            )
 
     def admit(self, run: MemoryRun) -> None:
         """Put a run into the store that was made elsewhere. Raise RunExists when there is one of its name or id."""
@@ -188,12 +199,49 @@ class MemoryStore:
                 if wait.answer != answer:
                     raise AlreadyResolved(wait.token)
                 return run.status
+            if wait.deadline is not None and self._is_late(wait):
+                raise DeadlinePassed(run.name, wait.deadline, wait.token)
             run.waits[wait.path] = replace(wait, answer=answer)
-            run.inbox += 1
             run.lines.append(Line(kind=StepKind.RESUMED, path=wait.path))
-            if run.status is RunStatus.WAITING or (run.status is RunStatus.READY and run.wake_reason in UNHURRIED):
+            self._notify(run)
+            if run.status is RunStatus.READY and run.wake_reason in UNHURRIED:
                 run.status, run.wake_reason, run.due_at = RunStatus.READY, WakeReason.MESSAGE, self.now()
             return run.status
+
+    def send(self, run_id: UUID, name: str, payload: Any = None) -> RunStatus:
+        """Send a message to a run, which keeps it until it receives one of its name. Raise TakesNoMessages."""
+        text = codec.encode(payload, where="payload")
+        with self._lock:
+            run = self.find(run_id)
+            if run.status in FINISHED:
+                raise TakesNoMessages(run.name, run.status.lower())
+            run.sent += 1
+            run.messages[run.sent] = MessageRecord(id=run.sent, name=check_name(name), payload=text)
+            run.lines.append(Line(kind=StepKind.MESSAGE, message=name))
+            self._notify(run)
+            return run.status
+
+    def broadcast(self, name: str, payload: Any = None) -> int:
+        """Answer every open wait for an event and return how many there were."""
+        check_name(name)
+        with self._lock:
+            heard = [
+                (run.id, wait.token)
+                for run in self._runs.values()
+                for wait in run.open_waits
+                if wait.event == name and run.status not in FINISHED and not self._is_late(wait)
+            ]
+            for run_id, token in heard:
+                self.resume(run_id, payload, token=token)
+            return len(heard)
+
+    def _is_late(self, wait: WaitRecord) -> bool:
+        return wait.deadline is not None and wait.deadline <= self.now()
+
+    def _notify(self, run: MemoryRun) -> None:
+        run.inbox += 1
+        if run.status is RunStatus.WAITING:
+            run.status, run.wake_reason, run.due_at = RunStatus.READY, WakeReason.MESSAGE, self.now()
 
     def cancel(self, run_id: UUID) -> RunStatus:
         """Cancel a run: at once when nobody runs it, else when its attempt next writes."""
@@ -248,6 +296,7 @@ class MemoryStore:
             return History(
                 checkpoints=tuple(run.checkpoints.values()),
                 waits=tuple(run.waits.values()),
+                messages=tuple(run.messages.values()),
                 partials=partials,
                 inbox=run.inbox,
             )

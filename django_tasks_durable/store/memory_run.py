@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,14 @@ from uuid import UUID
 from django_tasks_durable.exceptions import AmbiguousResume, NotWaiting
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind, WakeReason
-from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun, Line, WaitRecord, WaitRequest
+from django_tasks_durable.primitives.writes import (
+    CheckpointRecord,
+    ClaimedRun,
+    Line,
+    MessageRecord,
+    WaitRecord,
+    WaitRequest,
+)
 
 from .deltas import Delta
 
@@ -52,6 +59,8 @@ class MemoryRun:
     lines: list[Line] = field(default_factory=list)
     checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
     waits: dict[str, WaitRecord] = field(default_factory=dict)
+    messages: dict[int, MessageRecord] = field(default_factory=dict)
+    sent: int = 0
 
     @property
     def partials(self) -> list[Any]:
@@ -90,6 +99,8 @@ def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime)
             del run.checkpoints[known]
     run.checkpoints.update((record.path, record) for record in delta.checkpoints)
     run.waits.update((wait.path, _opened(wait)) for wait in delta.waits)
+    for message_id, _ in delta.consumed:
+        del run.messages[message_id]
     run.lines.extend(delta.lines)
     if delta.started:
         run.status = RunStatus.RUNNING
@@ -117,12 +128,4 @@ def _end(run: MemoryRun, delta: Delta, status: RunStatus, now: datetime) -> None
 
 
 def _opened(wait: WaitRequest) -> WaitRecord:
-    return WaitRecord(
-        path=wait.path,
-        kind=wait.kind,
-        position=wait.position,
-        token=wait.token,
-        request=wait.request,
-        fingerprint=wait.fingerprint,
-        deadline=wait.deadline,
-    )
+    return WaitRecord(**{each.name: getattr(wait, each.name) for each in fields(wait)})

@@ -5,5 +5,6 @@ from __future__ import annotations
 RUNS = "durable_tasks_taskrun"
 STEPS = "durable_tasks_step"
 CHECKPOINTS = "durable_tasks_checkpoint"
+MESSAGES = "durable_tasks_message"
 WAITS = "durable_tasks_wait"
 WORKERS = "durable_tasks_worker"

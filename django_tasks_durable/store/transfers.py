@@ -16,10 +16,10 @@ from django_tasks_durable.exceptions import RunExists, RunNotFound
 from django_tasks_durable.primitives.ids import new_id, new_token
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, StepKind, WakeReason
-from django_tasks_durable.primitives.writes import CheckpointRecord, WaitRecord
+from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, WaitRecord
 
 from . import intake, vendors
-from .tables import CHECKPOINTS, RUNS, STEPS, WAITS
+from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 
 LIMITS = ("attempts", "max_attempts", "max_deliveries")
 PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids")
@@ -27,7 +27,9 @@ PLAIN = ("task_path", "backend", "queue_name", "priority", "inbox", "error_code"
 INSTANTS = ("enqueued_at", "run_after", "due_at", "started_at", "finished_at")
 PROGRESS = {"percent": "progress_percent", "label": "progress_label", "meta": "progress_meta"}
 CHECKPOINT_COLUMNS = "path, kind, position, fingerprint, failed, value, seconds"
-WAIT_COLUMNS = "path, kind, position, fingerprint, token, request, deadline, answer"
+WAIT_COLUMNS = (
+    "path, kind, position, fingerprint, token, request, permission, form, event, has_default, deadline, answer"
+)
 
 
 def take_out(run_id: UUID, *, using: str) -> PortableRun:
@@ -45,6 +47,9 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
             f"SELECT {CHECKPOINT_COLUMNS} FROM {CHECKPOINTS} WHERE run_id = %s ORDER BY id", identity
         )
         waits = session.execute(f"SELECT {WAIT_COLUMNS} FROM {WAITS} WHERE run_id = %s ORDER BY id", identity)
+        messages = session.execute(
+            f"SELECT id, name, payload FROM {MESSAGES} WHERE run_id = %s AND consumed_path = '' ORDER BY id", identity
+        )
         partials = session.execute(
             f"SELECT path, data FROM {STEPS} WHERE run_id = %s AND kind = '{StepKind.PARTIAL}' ORDER BY sequence",
             identity,
@@ -62,6 +67,7 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
         read_at=now,
         checkpoints=tuple(_checkpoint(values) for values in checkpoints),
         waits=tuple(_wait(session, values) for values in waits),
+        messages=tuple(MessageRecord(id=id, name=name, payload=payload) for id, name, payload in messages),
         partials=tuple((path, data) for path, data in partials),
     )
 
@@ -131,12 +137,18 @@ class _Arrival:
             f"{WAIT_COLUMNS}, created_at, answered_at, answered_by",
             [
                 (
-                    w.path, w.kind, w.position, w.fingerprint, w.token, w.request, self.session.moment(w.deadline), w.answer,
+                    w.path, w.kind, w.position, w.fingerprint, w.token, w.request, w.permission, w.form, w.event,
+                    w.has_default, self.session.moment(w.deadline), w.answer,
                     self._moment, None if w.answer is None else self._moment, "",
                 )
                 for w in self._with_free_tokens(run.waits)
             ],
         )  # fmt: skip
+        self._many(
+            MESSAGES,
+            "name, payload, sent_at, sent_by, consumed_path",
+            [(message.name, message.payload, self._moment, "", "") for message in run.messages],
+        )
         self._many(
             STEPS,
             "sequence, kind, level, attempt, path, message, data, created_at",
@@ -203,7 +215,7 @@ def _checkpoint(values: tuple[Any, ...]) -> CheckpointRecord:
 
 
 def _wait(session: vendors.Session, values: tuple[Any, ...]) -> WaitRecord:
-    path, kind, position, fingerprint, token, request, deadline, answer = values
+    path, kind, position, fingerprint, token, request, permission, form, event, has_default, deadline, answer = values
     return WaitRecord(
         path=path,
         kind=kind,
@@ -211,6 +223,10 @@ def _wait(session: vendors.Session, values: tuple[Any, ...]) -> WaitRecord:
         fingerprint=fingerprint,
         token=token,
         request=request,
+        permission=permission,
+        form=form,
+        event=event,
+        has_default=bool(has_default),
         deadline=session.instant_or_none(deadline),
         answer=answer,
     )

@@ -23,6 +23,7 @@ from django_tasks_durable.primitives.writes import (
     ErrorRecord,
     Failed,
     Line,
+    MessageRecord,
     Released,
     RunStore,
     SaveCheckpoint,
@@ -66,6 +67,9 @@ class House(Protocol):
     def answer(self, run_id: UUID, value: Any) -> None:
         """Answer its one open question."""
 
+    def send(self, run_id: UUID, name: str, payload: Any) -> None:
+        """Send it a message."""
+
     def cancel(self, run_id: UUID) -> None:
         """Ask for it to be cancelled."""
 
@@ -80,6 +84,12 @@ def step(lease: Lease, path: str, position: int, value: str = "1", **more: Any) 
     """Make the fact that a step is done."""
     record = CheckpointRecord(path=path, kind=CheckpointKind.STEP, position=position, value=value, **more)
     return SaveCheckpoint(lease=lease, checkpoint=record, line=Line(kind=StepKind.STEP, message=path, path=path))
+
+
+def received(lease: Lease, path: str, message: MessageRecord) -> SaveCheckpoint:
+    """Make the fact that a message was taken."""
+    record = CheckpointRecord(path=path, kind=CheckpointKind.WAIT, position=0, value=message.payload)
+    return SaveCheckpoint(lease=lease, checkpoint=record, consumes=message.id)
 
 
 def said(lease: Lease, message: str) -> Append:
@@ -247,6 +257,72 @@ class RunStoreContract:
         assert (wait.path, wait.token, wait.request, wait.answer) == ("wait:q", "t" * 32, '"?"', "null")
         assert store.history(second).inbox == second.inbox == 1
         assert second.attempts == 0
+
+    def test_a_message_waits_for_a_run_that_has_not_begun(self, house: House) -> None:
+        run_id = house.create()
+        house.send(run_id, "news", {"n": 1})
+        house.send(run_id, "other", None)
+        house.send(run_id, "news", {"n": 2})
+        claimed = house.claim(run_id)
+        assert claimed is not None
+        assert not claimed.is_fresh
+        found = house.store_of(claimed).history(claimed)
+        assert [(each.name, each.payload) for each in found.messages] == [
+            ("news", '{"n":1}'),
+            ("other", "null"),
+            ("news", '{"n":2}'),
+        ]
+        assert found.inbox == 3
+
+    def test_a_message_goes_with_the_checkpoint_that_took_it(self, house: House) -> None:
+        run_id = house.create()
+        house.send(run_id, "news", 1)
+        house.send(run_id, "news", 2)
+        claimed = house.claim(run_id)
+        assert claimed is not None
+        store = house.store_of(claimed)
+        first = store.history(claimed).messages[0]
+        verdict = store.commit(received(claimed.lease, "recv:news", first)).result(10)
+        assert verdict.status in {RunStatus.CLAIMED, RunStatus.RUNNING}
+        store.commit(Released(lease=claimed.lease)).result(10)
+        second, store = self.again(house, claimed)
+        history = store.history(second)
+        assert [record.path for record in history.checkpoints] == ["recv:news"]
+        assert [each.payload for each in history.messages] == ["2"]
+
+    def test_a_lost_attempt_takes_no_message(self, house: House) -> None:
+        run_id = house.create()
+        house.send(run_id, "news", 1)
+        claimed = house.claim(run_id)
+        assert claimed is not None
+        store = house.store_of(claimed)
+        message = store.history(claimed).messages[0]
+        house.take_over(run_id)
+        with pytest.raises(LeaseLost):
+            store.commit(received(claimed.lease, "recv:news", message)).result(10)
+        second, store = self.again(house, claimed)
+        history = store.history(second)
+        assert (len(history.messages), len(history.checkpoints)) == (1, 0)
+
+    def test_a_cancellation_waits_for_the_end_of_the_step_that_took_a_message(self, house: House) -> None:
+        run_id = house.create()
+        house.send(run_id, "news", 1)
+        claimed = house.claim(run_id)
+        assert claimed is not None
+        store = house.store_of(claimed)
+        message = store.history(claimed).messages[0]
+        house.cancel(run_id)
+        verdict = store.commit(received(claimed.lease, "recv:news", message)).result(10)
+        assert verdict.cancel_requested
+        assert verdict.status is not RunStatus.CANCELLED
+
+    def test_a_run_that_waits_is_woken_by_a_message(self, house: House) -> None:
+        claimed, store = self.claimed(house)
+        store.commit(parked(claimed)).result(10)
+        house.send(claimed.run_id, "news", 1)
+        second, store = self.again(house, claimed)
+        assert second.inbox == 1
+        assert store.history(second).waits[0].answer is None
 
     def test_a_run_that_suspends_on_old_news_is_due_again_at_once(self, house: House) -> None:
         claimed, store = self.claimed(house)

@@ -19,6 +19,7 @@ simple = st.one_of(
     st.tuples(st.just("atomic"), st.sampled_from("ab"), st.none()),
     st.tuples(st.just("fail"), st.sampled_from("ab"), st.just(0)),
     st.tuples(st.just("ask"), st.sampled_from("ab"), st.just(0)),
+    st.tuples(st.just("recv"), st.sampled_from("ab"), st.just(0)),
     st.tuples(st.just("nap"), st.sampled_from("ab"), st.integers(0, 90)),
     st.tuples(st.just("yield"), st.just(""), st.integers() | st.none()),
     st.tuples(st.just("log"), st.just(""), st.just(0)),
@@ -66,6 +67,8 @@ def interpret(context: Any, program: list[Any]) -> Iterator[Any]:
                     found.append(str(error))
             case "ask":
                 found.append(context.interrupt(key, key=key))
+            case "recv":
+                found.append(context.recv(key))
             case "nap":
                 context.sleep(key, value)
             case "yield":
@@ -99,6 +102,8 @@ async def ainterpret(context: Any, program: list[Any]) -> AsyncIterator[Any]:
                     found.append(str(error))
             case "ask":
                 found.append(await context.ainterrupt(key, key=key))
+            case "recv":
+                found.append(await context.arecv(key))
             case "nap":
                 await context.asleep(key, value)
             case "yield":

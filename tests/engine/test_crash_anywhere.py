@@ -72,6 +72,7 @@ def function(context: Any) -> Any:
     context.sleep("nap", hours=1)
     found.append(context.interrupt("?"))
     found.append(context.interrupt("late?", timeout=60, default="default"))
+    found += [context.recv("early"), context.recv("news"), context.recv("news")]
     found.append(context.call(child, "child").value)
     found.append(
         context.gather(
@@ -131,6 +132,13 @@ def retried(context: Any) -> Any:
 TASKS = {"function": function, "generator": generator, "agenerator": agenerator, "retried": retried}
 
 
+def begun(name: str, store: MortalStore) -> Bench:
+    """Make a run of a task, to which a message is sent before it begins."""
+    bench = Bench(TASKS[name], store=store)
+    store.send(bench.run_id, "early", "too soon")
+    return bench
+
+
 def drive(bench: Bench) -> None:
     """Play worker and person until the run has ended; whoever dies is taken over from."""
     store = bench.store
@@ -143,7 +151,10 @@ def drive(bench: Bench) -> None:
             clock.advance(60)
         elif run.status is RunStatus.WAITING:
             for wait in run.open_waits:
-                bench.answer(f"answer to {wait.request}", token=wait.token)
+                if wait.kind == "message":
+                    store.send(run.id, wait.path.rpartition("recv:")[2].partition("#")[0], "told")
+                else:
+                    bench.answer(f"answer to {wait.request}", token=wait.token)
         elif run.due_at is not None and run.due_at > store.now():
             clock.advance((run.due_at - store.now()).total_seconds())
         try:
@@ -168,6 +179,7 @@ def remains(bench: Bench) -> dict[str, Any]:
         },
         "slept": {record.path for record in records if record.kind == "sleep"},
         "waits": {wait.path for wait in bench.run.waits.values()},
+        "messages": (bench.run.sent, len(bench.run.messages)),
     }
 
 
@@ -175,7 +187,7 @@ def undisturbed(name: str) -> tuple[dict[str, Any], int]:
     """Run a task without any death; return what remains and how many commits it took."""
     deeds.clear()
     store = MortalStore()
-    bench = Bench(TASKS[name], store=store)
+    bench = begun(name, store)
     drive(bench)
     assert bench.run.status is RunStatus.SUCCESSFUL, bench.run.errors
     return remains(bench), store.commits
@@ -191,7 +203,7 @@ def test_a_death_at_any_commit_changes_nothing_that_remains(name: str, after: bo
     for die_at in range(1, commits + 1):
         clock.freeze(frozen)
         deeds.clear()
-        bench = Bench(TASKS[name], store=MortalStore({die_at: after}))
+        bench = begun(name, MortalStore({die_at: after}))
         drive(bench)
         found = remains(bench)
         if name == "function":

@@ -36,6 +36,9 @@ class MemoryHouse:
     def answer(self, run_id: UUID, value: Any) -> None:
         self.store.resume(run_id, value)
 
+    def send(self, run_id: UUID, name: str, payload: Any) -> None:
+        self.store.send(run_id, name, payload)
+
     def cancel(self, run_id: UUID) -> None:
         self.store.cancel(run_id)
 

@@ -145,6 +145,26 @@ MUTANTS = [
         tests="tests/concurrency/test_control.py",
     ),
     _mutant(
+        "a message does not raise the inbox",
+        (STORE + "control.py", "self.set(inbox=self.run.inbox + 1)", "self.set(inbox=self.run.inbox)"),
+        tests="tests/concurrency/test_messages.py",
+    ),
+    _mutant(
+        "a taken message stays in the box",
+        (STORE + "commit.py", "            _consume(session, delta, message_id, path)", "            pass"),
+        tests="tests/store/test_contract.py", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "taking a message is decided without the lock",
+        (STORE + "deltas.py", "return self.is_decided and not self.consumed", "return self.is_decided"),
+        tests="tests/store/test_contract.py", on="postgresql",
+    ),
+    _mutant(
+        "a broadcast does not lock the runs",
+        (STORE + "events.py", '"attempts").select_for_update(no_key=weakly)', '"attempts")'),
+        tests="tests/concurrency/test_messages.py", on="postgresql mariadb",
+    ),
+    _mutant(
         "a cancellation that was asked for is forgotten",
         (STORE + "deltas.py", "if cancel_requested and self.status is not RunStatus.CANCELLED:", "if False:"),
         tests="tests/store/test_outcomes.py tests/concurrency/test_control.py",

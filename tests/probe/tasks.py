@@ -115,6 +115,18 @@ async def apartials(count: int = 3) -> AsyncIterator[str]:
 
 
 @task
+def receives(context: Any) -> list[Any]:
+    """Receive two messages."""
+    return [context.recv("news"), context.recv("news")]
+
+
+@task
+def listens(context: Any, timeout: int | None = None) -> Any:
+    """Wait for an event."""
+    return context.wait_event("rates", timeout=timeout, default="none")
+
+
+@task
 def asks(context: Any) -> Any:
     """Wait for an answer."""
     answer = context.interrupt({"question": "go on?"})

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait, Worker
+from django_tasks_durable.models import Checkpoint, Message, Step, TaskRun, Wait, Worker
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import CheckpointKind, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import (
@@ -77,7 +77,7 @@ def lose_worker(session: vendors.Session, worker_id: str = WORKER) -> list[UUID]
 
 def everything() -> dict[str, list[dict[str, Any]]]:
     """Read every row of every table, to compare before and after."""
-    tables = (TaskRun, Step, Checkpoint, Wait, Worker)
+    tables = (TaskRun, Step, Checkpoint, Wait, Message, Worker)
     return {table.__name__: list(table.objects.order_by("pk").values()) for table in tables}
 
 

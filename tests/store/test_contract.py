@@ -12,7 +12,7 @@ import pytest
 from django_tasks_durable.models import Step
 from django_tasks_durable.primitives.status import RunStatus, WakeReason
 from django_tasks_durable.primitives.writes import ClaimedRun, RunStore
-from django_tasks_durable.store import control, vendors
+from django_tasks_durable.store import control, messages, vendors
 from django_tasks_durable.store.inline import InlineStore
 from tests.engine.runstore_contract import RunStoreContract
 from tests.store import acts
@@ -54,6 +54,9 @@ class DatabaseHouse:
 
     def answer(self, run_id: UUID, value: Any) -> None:
         control.resume(run_id, value, using="default")
+
+    def send(self, run_id: UUID, name: str, payload: Any) -> None:
+        messages.send(run_id, name, payload, using="default")
 
     def cancel(self, run_id: UUID) -> None:
         control.cancel(run_id, using="default")

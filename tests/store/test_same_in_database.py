@@ -10,17 +10,17 @@ import pytest
 from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import FINISHED, RunStatus
-from django_tasks_durable.store import control, intake
+from django_tasks_durable.store import control, intake, messages
 from django_tasks_durable.testing import advance, drain, frozen
 from tests.engine import test_crash_anywhere as engine
-from tests.engine.laboratory import Bench, MortalStore
+from tests.engine.laboratory import MortalStore
 
 
 def in_memory(name: str, at: datetime) -> dict[str, Any]:
     """Run a task in memory and tell what remains."""
     engine.deeds.clear()
     with frozen(at):
-        bench = Bench(engine.TASKS[name], store=MortalStore())
+        bench = engine.begun(name, MortalStore())
         engine.drive(bench)
     run = bench.run
     return {
@@ -37,6 +37,7 @@ def in_database(name: str, at: datetime) -> dict[str, Any]:
     task = engine.TASKS[name]
     with frozen(at):
         run_id = intake.enqueue(task, [], {}, using="default", backend_alias="default")
+        messages.send(run_id, "early", "too soon", using="default")
         for _ in range(100):
             drain()
             row = TaskRun.objects.get(pk=run_id)
@@ -61,6 +62,9 @@ def _go_on(row: TaskRun) -> None:
         advance(60)
     elif row.status == RunStatus.WAITING:
         for wait in waits:
+            if wait.kind == "message":
+                messages.send(row.id, wait.path.partition("recv:")[2].partition("#")[0], "told", using="default")
+                continue
             control.resume(row.id, f"answer to {wait.request}", token=wait.token, using="default")
     else:
         advance(60)

@@ -15,12 +15,14 @@ from .finding import Finder, at
 FORMAT = 1
 WHERE = "$.durable"
 INSTANTS = ("enqueued_at", "run_after", "due_at", "started_at", "finished_at")
+# What a question may say of who answers and how, and the most characters of each.
+ASKED = {"permission": 255, "form": 255, "event": 200}
 # What the last part of a path begins with, for each kind of checkpoint.
 HEADS = {
-    CheckpointKind.STEP: ("step:",),
+    CheckpointKind.STEP: ("step:", "link:"),
     CheckpointKind.TRY: ("step:",),
     CheckpointKind.SLEEP: ("sleep:",),
-    CheckpointKind.WAIT: ("wait:",),
+    CheckpointKind.WAIT: ("wait:", "approval:", "webhook:", "recv:", "event:"),
     CheckpointKind.CALL: ("call:", "branch:"),
     CheckpointKind.PATCH: ("patch:",),
 }
@@ -44,6 +46,8 @@ def check(document: Mapping[str, Any], find: Finder) -> None:
         _order(told, steps, find)
     for place, wait in enumerate(find.member(told, WHERE, "waits", list) or ()):
         _wait(wait, f"{WHERE}.waits[{place}]", find)
+    for place, message in enumerate((find.member(told, WHERE, "messages", list) or ()) if "messages" in told else ()):
+        _message(message, f"{WHERE}.messages[{place}]", find)
     for place, partial in enumerate(find.member(told, WHERE, "partials", list) or ()):
         where = f"{WHERE}.partials[{place}]"
         if not isinstance(partial, Mapping):
@@ -171,6 +175,19 @@ def _wait(wait: object, where: str, find: Finder) -> None:
     find.present(wait, where, "request")
     if find.present(wait, where, "deadline"):
         find.instant(wait, where, "deadline", nullable=True)
+    if "has_default" in wait:
+        find.member(wait, where, "has_default", bool)
+    for name, most in ASKED.items():
+        if name in wait:
+            find.text(wait, where, name, most=most)
+
+
+def _message(message: object, where: str, find: Finder) -> None:
+    if not isinstance(message, Mapping):
+        find.say(where, f"must be an object, not {find.name_of(message)}")
+        return
+    find.text(message, where, "name", most=PATH_LENGTH, least=1)
+    find.present(message, where, "payload")
 
 
 def _path(path: str, where: str, find: Finder) -> None:

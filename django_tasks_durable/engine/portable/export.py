@@ -205,6 +205,10 @@ class _Told:
             told["result"] = self.text(run.result, "result")
         told["order"] = [record.path for record in run.checkpoints]
         told["waits"] = [self._wait(wait, with_tokens) for wait in run.waits]
+        told["messages"] = [
+            {"name": message.name, "payload": self.text(message.payload, f"messages[{place}]")}
+            for place, message in enumerate(run.messages)
+        ]
         told["partials"] = [
             {"path": path, "value": self.text(text, f"partials[{place}]")}
             for place, (path, text) in enumerate(run.partials)
@@ -222,7 +226,9 @@ class _Told:
             "fingerprint": wait.fingerprint,
             "request": self.text(wait.request, wait.path, "request"),
             "deadline": None if wait.deadline is None else _instant(wait.deadline),
+            "has_default": wait.has_default,
         }
+        told |= {name: text for name in durable.ASKED if (text := getattr(wait, name))}
         if with_tokens:
             told["token"] = wait.token
         if wait.answer is not None:

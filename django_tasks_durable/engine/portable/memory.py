@@ -45,6 +45,7 @@ def take_out(store: MemoryStore, name: UUID | str) -> PortableRun:
         meta=run.meta,
         checkpoints=tuple(run.checkpoints.values()),
         waits=tuple(run.waits.values()),
+        messages=tuple(run.messages.values()),
         partials=tuple((line.path, line.data) for line in run.lines if line.kind is StepKind.PARTIAL),
     )
 
@@ -89,6 +90,8 @@ def bring_in(store: MemoryStore, run: PortableRun, *, name: str | None = None, r
         lines=lines,
         checkpoints={record.path: record for record in run.checkpoints},
         waits={wait.path: wait for wait in run.waits},
+        messages={message.id: message for message in run.messages},
+        sent=max((message.id for message in run.messages), default=0),
     )
     store.admit(made)
     return run_id

@@ -17,7 +17,7 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.ids import new_token
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
-from django_tasks_durable.primitives.writes import CheckpointRecord, WaitRecord
+from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, WaitRecord
 
 from . import durable
 from .shapes import Document, Snapshot, decoded, dumps, pairs_of
@@ -65,6 +65,12 @@ def run_of(snapshot: Snapshot, task: Task[..., Any]) -> tuple[PortableRun, tuple
         meta="" if told["progress"]["meta"] is None else read.value(told["progress"]["meta"], "progress"),
         checkpoints=tuple(read.checkpoint(path, result) for path, result in pairs_of(snapshot.document)),
         waits=waits,
+        messages=tuple(
+            MessageRecord(
+                id=number, name=message["name"], payload=read.value(message["payload"], f"messages[{number}]")
+            )
+            for number, message in enumerate(told.get("messages", ()), 1)
+        ),
         partials=tuple(
             (partial["path"], read.value(partial["value"], f"partials[{place}]"))
             for place, partial in enumerate(told["partials"])
@@ -133,6 +139,8 @@ class _Reader:
             token=told.get("token") or new_token(),
             request=self.value(told["request"], path),
             deadline=datetime.fromisoformat(told["deadline"]) if told["deadline"] else None,
+            has_default=told.get("has_default", False),
+            **{name: told.get(name, "") for name in durable.ASKED},
             answer=self.value(told["answer"], path) if "answer" in told else None,
         )
 
