@@ -279,15 +279,47 @@ class StepTimeout(DurableError, TimeoutError):
 
 
 class IdempotencyConflict(DurableError):
-    """A run of this name is still open, with other arguments."""
+    """A name stands for a run that was given other arguments."""
 
     code = "IDEMPOTENCY_CONFLICT"
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, run_id: UUID | None = None, *, is_open: bool = True) -> None:
+        self.name, self.run_id = name, run_id
+        how = "is open and was given other arguments" if is_open else "was given other arguments"
         super().__init__(
-            f"The run {name!r} is open and was given other arguments. Choose another name, or let it end first."
+            f"The run {name!r} {how}. Choose another name, or let {'it end' if is_open else 'that expire'} first."
         )
+
+
+class DuplicateTask(DurableError):
+    """A run with the same dedupe key is open, and the call asked to be rejected then."""
+
+    code = "DUPLICATE"
+
+    def __init__(self, key: str, run_id: UUID | str) -> None:
+        self.key, self.run_id = key, run_id
+        super().__init__(
+            f"The run {run_id} with the dedupe key {key!r} is still open. "
+            "Let it end or cancel it, or enqueue with on_duplicate='reuse'."
+        )
+
+
+class KeyHeld(DurableError):
+    """A run cannot be retried, because another one has its key by now."""
+
+    code = "KEY_HELD"
+
+    def __init__(self, kind: str, key: str, run_id: UUID) -> None:
+        self.kind, self.key, self.run_id = kind, key, run_id
+        super().__init__(
+            f"The {kind} key {key!r} is held by run {run_id} by now. Let that end or cancel it, then retry."
+        )
+
+
+class Superseded(DurableError):
+    """The run was cancelled because a newer one with the same supersede key took its place."""
+
+    code = "SUPERSEDED"
 
 
 class PersistenceFailed(DurableError):

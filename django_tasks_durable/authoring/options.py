@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from .backoff import Backoff
+from .keys import KEY_NAMES, NO_KEYS, Keys
 
 
 class _ReadOnly(dict[str, Any]):
@@ -40,6 +41,7 @@ class TaskOptions:
     timeout: float | None = None
     # Out of the hash, because a mapping has none; tasks are hashable.
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    keys: Keys = NO_KEYS
     _snapshot: str = field(init=False, repr=False, compare=False, default="{}")
 
     def __post_init__(self) -> None:
@@ -73,12 +75,16 @@ class TaskOptions:
         return json.dumps(told, separators=(",", ":"))
 
     def changed(self, changes: Mapping[str, Any]) -> TaskOptions:
-        """Return a copy with other values."""
-        return TaskOptions(**{**self.as_arguments(), **changes})
+        """Return a copy with other values; those of keys are named as Keys has them."""
+        own = {name: value for name, value in changes.items() if name not in KEY_NAMES}
+        about_keys = {name: value for name, value in changes.items() if name in KEY_NAMES}
+        keys = self.keys.changed(about_keys) if about_keys else self.keys
+        return TaskOptions(**{**self.as_arguments(), **own, "keys": keys})
 
     def as_arguments(self) -> dict[str, Any]:
         """Return the arguments that make these options again."""
-        return {name: dict(self.metadata) if name == "metadata" else getattr(self, name) for name in NAMES}
+        own = {name: dict(self.metadata) if name == "metadata" else getattr(self, name) for name in NAMES}
+        return own if self.keys is NO_KEYS else own | {"keys": self.keys}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.as_arguments(),)
@@ -104,5 +110,5 @@ def _expect_count(name: str, value: object) -> None:
         raise ValueError(f"{name}={value!r}: give a whole number from 1.")
 
 
-NAMES = tuple(each.name for each in fields(TaskOptions) if each.init)
+NAMES = tuple(each.name for each in fields(TaskOptions) if each.init and each.name != "keys")
 DEFAULTS = TaskOptions()

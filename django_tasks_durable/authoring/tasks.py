@@ -14,6 +14,7 @@ from django_tasks_durable.compat import Task, TaskContext
 from django_tasks_durable.primitives import clock
 
 from . import driver
+from .keys import KEY_NAMES
 from .options import DEFAULTS, NAMES, TaskOptions, refuse_unknown
 from .registry import get_task, register, registered
 from .streaming import AsyncRunStream, RunStream
@@ -62,7 +63,7 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
         **options: Any,
     ) -> DurableTask[P, R]:
         """Return a copy with other values; None changes nothing. A timedelta as ``run_after`` counts from now."""
-        refuse_unknown(options, (*DJANGO_NAMES, *NAMES), f"{self.name}.using()")
+        refuse_unknown(options, (*DJANGO_NAMES, *NAMES, *KEY_NAMES), f"{self.name}.using()")
         if isinstance(run_after, timedelta):
             run_after = clock.host_now() + run_after
         changes: dict[str, Any] = {
@@ -257,8 +258,8 @@ def task(
 
     A function whose first argument is named ``context`` is given one. The options are those of TaskOptions.
     """
-    if "run_after" in options:
-        raise TypeError("run_after belongs to a call, not to a task: use .using(run_after=...) where you enqueue.")
+    if own := next((name for name in ("run_after", *KEY_NAMES) if name in options), None):
+        raise TypeError(f"{own} belongs to a call, not to a task: use .using({own}=...) where you enqueue.")
     refuse_unknown(options, DECORATOR_NAMES, "@task")
 
     def decorate(function: Callable[..., Any]) -> DurableTask[..., Any]:

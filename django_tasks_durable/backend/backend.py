@@ -71,15 +71,26 @@ class DurableBackend(BaseTaskBackend):
     def enqueue(self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> DurableTaskResult:
         """Put one run into the queue. Inside a transaction it exists if and only if that commits.
 
-        Raise NotSerializable (a TypeError) or PayloadTooLarge, naming the place, for arguments that cannot be stored.
+        A call with keys may find the run that is there already. Raise NotSerializable (a TypeError) or PayloadTooLarge,
+        naming the place, for arguments that cannot be stored; DuplicateTask or IdempotencyConflict.
         """
+        from django_tasks_durable.snapshots import read
         from django_tasks_durable.store import intake
 
         self._admit(task)
         accepted = intake.accept(task, args, kwargs, using=self.settings.database, backend_alias=self.alias)
-        result = results.of_accepted(
-            task, self.alias, accepted.run_id, accepted.enqueued_at, accepted.args, accepted.kwargs
-        )
+        if isinstance(accepted, intake.Reused):
+            result = results.of_reused(read.one(accepted.run_id, using=self.settings.database))
+        else:
+            result = results.of_accepted(
+                task,
+                self.alias,
+                accepted.run_id,
+                accepted.enqueued_at,
+                accepted.args,
+                accepted.kwargs,
+                accepted.superseded,
+            )
         self._tell_enqueued(result)
         return result
 
@@ -104,7 +115,10 @@ class DurableBackend(BaseTaskBackend):
         return made
 
     def get_result(self, result_id: str) -> DurableTaskResult:
-        """Return the result of a run as it stands. Raise TaskResultDoesNotExist, also for what is no id."""
+        """Return the result of a run as it stands, by its id or by the one that its caller gave it.
+
+        A caller's id means the open run, else the newest finished one. Raise TaskResultDoesNotExist.
+        """
         from django_tasks_durable.snapshots import read
 
         try:

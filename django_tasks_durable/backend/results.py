@@ -29,6 +29,7 @@ from django_tasks_durable.compat import (
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import NotSerializable, TaskCancelled, UnknownTask, Unreadable
 from django_tasks_durable.primitives import clock, codec
+from django_tasks_durable.primitives.keys import Disposition
 from django_tasks_durable.primitives.status import RunStatus, State, derive_state
 from django_tasks_durable.primitives.writes import Cancelled, ClaimedRun, Failed, Outcome, Succeeded, Suspended
 
@@ -47,9 +48,14 @@ DJANGO_PATHS = {f"{NotSerializable.__module__}.{NotSerializable.__qualname__}": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic and not frozen in the stubs only
-    """The result of a run that can be acted upon. ``state`` says more than the four statuses of Django."""
+    """The result of a run that can be acted upon. ``state`` says more than the four statuses of Django.
+
+    ``disposition`` says what the enqueue did: it created a run, reused one that was there, or superseded ``superseded_ids``.
+    """
 
     state: State
+    disposition: Disposition = Disposition.CREATED
+    superseded_ids: tuple[str, ...] = ()
 
     @property
     def using(self) -> str:
@@ -188,10 +194,18 @@ class _Looking:
 
 
 def of_accepted(
-    task: Task[..., Any], alias: str, run_id: UUID, enqueued_at: datetime, args_text: str, kwargs_text: str
+    task: Task[..., Any],
+    alias: str,
+    run_id: UUID,
+    enqueued_at: datetime,
+    args_text: str,
+    kwargs_text: str,
+    superseded: Sequence[UUID] = (),
 ) -> DurableTaskResult:
     """Return the result of a run that was just enqueued. Its arguments are those that the task will get."""
+    told = {"disposition": Disposition.SUPERSEDED, "superseded_ids": tuple(map(str, superseded))} if superseded else {}
     return _made(
+        **told,
         task=task if task.backend == alias else restore(task, backend=alias),
         id=str(run_id),
         status=TaskResultStatus.READY,
@@ -201,6 +215,13 @@ def of_accepted(
         kwargs={} if kwargs_text == "{}" else codec.decode(kwargs_text),
         backend=alias,
     )
+
+
+def of_reused(snapshot: RunSnapshot) -> DurableTaskResult:
+    """Return the result of a run that an enqueue found."""
+    result = of_snapshot(snapshot)
+    object.__setattr__(result, "disposition", Disposition.REUSED)
+    return result
 
 
 def of_call(
@@ -323,6 +344,8 @@ _UNSTARTED: Mapping[str, Any] = {
     "last_attempted_at": None,
     "finished_at": None,
     "_return_value": None,
+    "disposition": Disposition.CREATED,
+    "superseded_ids": (),
 }
 
 

@@ -174,6 +174,7 @@ def per_brand() -> list[Operation]:
                 "durable_tasks_message": {"name": 400, "consumed_path": 400},
                 "durable_tasks_wait": {"path": 400, "token": 64, "event": 200},
                 "durable_tasks_worker": {"id": 128},
+                "durable_tasks_openkey": {"kind": 12, "name": 200},
             }
         ),
         LeadWithStatusOnMySQL(

@@ -1,10 +1,11 @@
 """The tables. Only ``store``, ``snapshots`` and the admin list touch them."""
 
 from .checkpoint import Checkpoint
+from .key import OpenKey
 from .message import Message
 from .run import TaskRun
 from .step import Step
 from .wait import Wait
 from .worker import Worker
 
-__all__ = ["Checkpoint", "Message", "Step", "TaskRun", "Wait", "Worker"]
+__all__ = ["Checkpoint", "Message", "OpenKey", "Step", "TaskRun", "Wait", "Worker"]

@@ -62,6 +62,11 @@ class TaskRun(models.Model):
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_reason = models.CharField(max_length=500, default="", blank=True)
 
+    dedupe_key = models.TextField(_("dedupe key"), default="", blank=True)
+    supersede_key = models.TextField(_("supersede key"), default="", blank=True)
+    idempotency_key = models.TextField(_("idempotency key"), default="", blank=True)
+    caller_id = models.TextField(_("the caller's id"), default="", blank=True)
+
     last_sequence = models.PositiveIntegerField(default=0)
     first_sequence = models.PositiveIntegerField(default=1)
     inbox = models.PositiveIntegerField(default=0, help_text=_("Counts answers and messages from outside."))

@@ -120,7 +120,7 @@ class ClaimedRun:
     ``args`` and ``kwargs`` are JSON text, ``options`` the options snapshotted at enqueue (JSON text).
     ``attempts`` counts the earlier attempts that ended in an exception. ``now_at`` is the database's clock at the claim
     and ``claimed_monotonic`` this process's monotonic clock at the same moment. ``last_sequence`` is the number of the last
-    line of its timeline.
+    line of its timeline. ``holds_keys`` tells whether its end lets go of a name.
     """
 
     lease: Lease
@@ -144,6 +144,7 @@ class ClaimedRun:
     errors: str
     last_sequence: int = 0
     worker_id: str = ""
+    holds_keys: bool = False
 
     @property
     def run_id(self) -> UUID:

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from django_tasks_durable.exceptions import RunNotFound
 from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
+from django_tasks_durable.primitives.keys import KeyKind, key_of
 from django_tasks_durable.primitives.status import (
     FINISHED,
     UNHURRIED,
@@ -29,6 +30,12 @@ from .parts import CheckpointSnapshot, Progress, TimelineLine, WaitSnapshot
 from .shapes import RunSnapshot, RunSummary
 
 PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids")
+KEY_COLUMNS = {
+    KeyKind.DEDUPE: "dedupe_key",
+    KeyKind.IDEMPOTENCY: "idempotency_key",
+    KeyKind.RUN: "caller_id",
+    KeyKind.SUPERSEDE: "supersede_key",
+}
 LOOKED_THROUGH = 10_000
 TIMELINE_LIMIT = 100
 CHECKPOINT_LIMIT = 500
@@ -47,12 +54,23 @@ def runs(*, using: str) -> QuerySet[TaskRun]:
 
 
 def one(run_id: UUID | str, *, using: str, narrow: Narrow = everything) -> RunSnapshot:
-    """Read one run of those that ``narrow`` keeps. Raise RunNotFound, also for what is no id."""
+    """Read one run of those that ``narrow`` keeps, by its id or by its caller's own. Raise RunNotFound."""
     try:
-        wanted = run_id if isinstance(run_id, UUID) else UUID(str(run_id))
-        return snapshot(narrow(runs(using=using)).get(pk=wanted))
-    except (TaskRun.DoesNotExist, ValueError):
+        wanted: dict[str, Any] = {"pk": run_id if isinstance(run_id, UUID) else UUID(str(run_id))}
+    except ValueError:
+        if not str(run_id).isprintable():
+            raise RunNotFound(run_id) from None
+        key = key_of(KeyKind.RUN, "", str(run_id))
+        wanted = {"open_keys__kind": key.kind.value, "open_keys__name": key.name}
+    try:
+        return snapshot(narrow(runs(using=using)).get(**wanted))
+    except TaskRun.DoesNotExist:
         raise RunNotFound(run_id) from None
+
+
+def holding(queryset: QuerySet[TaskRun], kind: KeyKind, text: str) -> QuerySet[TaskRun]:
+    """Keep the runs that were enqueued with this key, ended ones too. There is no index for it."""
+    return queryset.filter(**{KEY_COLUMNS[kind]: text})
 
 
 def many(queryset: QuerySet[TaskRun]) -> list[RunSnapshot]:
@@ -109,6 +127,7 @@ def _common(run: TaskRun) -> dict[str, Any]:
         "cancel_reason": run.cancel_reason,
         "first_sequence": run.first_sequence,
         "last_sequence": run.last_sequence,
+        "keys": {kind.value: text for kind, column in KEY_COLUMNS.items() if (text := getattr(run, column))},
         "progress": Progress(
             percent=run.progress_percent,
             label=run.progress_label,

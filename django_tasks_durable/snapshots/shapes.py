@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -71,6 +72,7 @@ class RunSummary:
     cancel_reason: str
     first_sequence: int
     last_sequence: int
+    keys: Mapping[str, str]
     progress: Progress
 
     @property
@@ -181,6 +183,7 @@ class RunSummary:
             "cancel_reason": self.cancel_reason,
             "first_sequence": self.first_sequence,
             "last_sequence": self.last_sequence,
+            "keys": dict(self.keys),
             "progress": self.progress.as_dict(show=show) | {"percent": self.percent},
             "acts": [act.slug for act in self.acts],
         }

@@ -15,6 +15,7 @@ from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 from django_tasks_durable.primitives.writes import Verdict
 
+from . import keys
 from .deltas import Delta
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 from .vendors import Session
@@ -49,6 +50,10 @@ def commit(session: Session, deltas: Sequence[Delta], *, waits_for_locks: bool =
     token or status is in the row. Call inside ``session.transaction()``, or alone when ``is_one_statement(...)``.
     """
     answers: dict[UUID, Answer] = {}
+    leases = [delta.lease for delta in deltas]
+    ending = [delta.lease.run_id for delta in deltas if delta.may_free_keys]
+    if ending:
+        deltas = _with_their_keys(session, deltas, ending, waits_for_locks)
     deltas = sorted(deltas, key=lambda delta: delta.lease.run_id.int)  # one order of locks everywhere
     unconditional = [delta for delta in deltas if session.brand.has_arrays and delta.is_unconditional]
     if unconditional:
@@ -56,15 +61,29 @@ def commit(session: Session, deltas: Sequence[Delta], *, waits_for_locks: bool =
     conditional = [delta for delta in deltas if not (session.brand.has_arrays and delta.is_unconditional)]
     if conditional:
         answers.update(_commit_under_lock(session, conditional, waits_for_locks))
-    missing = [delta.lease for delta in deltas if delta.lease.run_id not in answers]
-    answers.update(_look(session, missing))
+    if ended := [run_id for run_id in ending if run_id in answers and _is_over(answers[run_id])]:
+        keys.let_go(session, ended)
+    answers.update(_look(session, [lease for lease in leases if lease.run_id not in answers]))
     crash_point("during_outcome" if any(delta.status for delta in deltas) else "during_checkpoint")
     return answers
 
 
 def is_one_statement(session: Session, deltas: Sequence[Delta]) -> bool:
     """Tell whether commit() needs no transaction around it."""
-    return session.brand.has_arrays and all(delta.is_unconditional for delta in deltas)
+    return session.brand.has_arrays and all(delta.is_unconditional and not delta.may_free_keys for delta in deltas)
+
+
+def _with_their_keys(session: Session, deltas: Sequence[Delta], ending: Sequence[UUID], waits: bool) -> list[Delta]:
+    """Lock the keys of runs that may end, before the runs; leave out those whose keys somebody else is about to change."""
+    if waits:
+        keys.lock(session, *ending)
+        return list(deltas)
+    got = keys.lock_at_once(session, ending)
+    return [delta for delta in deltas if not delta.may_free_keys or delta.lease.run_id in got]
+
+
+def _is_over(answer: Answer) -> bool:
+    return isinstance(answer, Verdict) and answer.status in FINISHED
 
 
 def _look(session: Session, leases: Sequence[Lease]) -> dict[UUID, Answer]:

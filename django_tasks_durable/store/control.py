@@ -44,8 +44,9 @@ from django_tasks_durable.primitives.status import (
     may_move,
 )
 
-from . import vendors
+from . import keys, vendors
 
+First = Callable[[vendors.Session, UUID], None]
 REASON_LENGTH = 500
 NAME_LENGTH = 200
 
@@ -55,7 +56,7 @@ def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunSt
 
     Raise RunNotFound.
     """
-    with changing(run_id, using, act="cancel", by=by) as change:
+    with changing(run_id, using, act="cancel", by=by, first=keys.lock) as change:
         run = change.run
         if run.status in FINISHED:
             return RunStatus(run.status)
@@ -69,15 +70,17 @@ def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunSt
         change.move(RunStatus.CANCELLED)
         change.set(finished_at=change.at, due_at=None, wake_reason=WakeReason.NONE)
         change.say(StepKind.CANCELLED, reason, level=Level.WARN)
+        keys.let_go(vendors.session(using), [run_id])
         return RunStatus.CANCELLED
 
 
 def retry(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
     """Start a failed or cancelled run anew; what its checkpoints remember is not done again.
 
-    A run that has used up its attempts gets one more. Raise RunNotFound, or InvalidTransition for any other run.
+    A run that has used up its attempts gets one more. Raise RunNotFound, InvalidTransition for any other run, or KeyHeld
+    when another run has one of its keys by now.
     """
-    with changing(run_id, using, act="retry", by=by) as change:
+    with changing(run_id, using, act="retry", by=by, first=keys.take_again) as change:
         run = change.run
         if run.status not in RETRIABLE:
             raise change.refusal()
@@ -217,9 +220,14 @@ class Change:
 
 
 @contextmanager
-def changing(run_id: UUID, using: str, *, act: str, by: str) -> Iterator[Change]:
-    """Lock a run, hand out a change to fill, and write it. An error writes nothing."""
+def changing(run_id: UUID, using: str, *, act: str, by: str, first: First | None = None) -> Iterator[Change]:
+    """Lock a run, hand out a change to fill, and write it. An error writes nothing.
+
+    ``first`` does what has to be done to its keys before its row is locked.
+    """
     with vendors.write_transaction(using):
+        if first is not None:
+            first(vendors.session(using), run_id)
         run = _locked(run_id, using)
         change = Change(run=run, at=vendors.session(using).now_at(), act=act, by=by)
         yield change

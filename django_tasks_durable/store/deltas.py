@@ -83,6 +83,11 @@ class Delta:
         return self.is_decided and not self.consumed
 
     @property
+    def may_free_keys(self) -> bool:
+        """Whether the run may end with this change and lets go of names then."""
+        return self.claimed.holds_keys and self.status is not None
+
+    @property
     def has_progress(self) -> bool:
         """Whether the progress columns change."""
         return self.percent is not None or self.label is not None or self.meta is not None

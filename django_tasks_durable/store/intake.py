@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from uuid import UUID
 from django.db import transaction
 
 from django_tasks_durable import signals
+from django_tasks_durable.authoring.keys import NO_KEYS
 from django_tasks_durable.authoring.tasks import TaskOptions, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import Options, get_options
@@ -19,8 +20,9 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.status import StepKind
 
-from . import vendors
+from . import keys, unique, vendors
 from .tables import RUNS, STEPS
+from .unique import Reused as Reused
 from .vendors.arrays import array_literal
 
 ROWS_PER_STATEMENT = 1000
@@ -34,6 +36,7 @@ FIXED = (
     "cancel_reason, last_sequence, first_sequence, inbox, progress_label, progress_meta"
 )
 FIXED_VALUES = "'READY', '', 1, 0, 0, 0, '[]', '[]', '', '', 0, '', 1, 1, 0, '', ''"
+WITHOUT_KEYS = "'', '', '', ''"
 STEP_COLUMNS = "run_id, sequence, kind, level, attempt, path, message, data, created_at"
 
 
@@ -48,12 +51,16 @@ class _Order:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A run that was put into the store: its id, when by the database's clock, and its arguments as they are stored."""
+    """A run that was put into the store: its id, when by the database's clock, and its arguments as they are stored.
+
+    ``superseded`` are the runs that it took the place of.
+    """
 
     run_id: UUID
     enqueued_at: datetime
     args: str
     kwargs: str
+    superseded: tuple[UUID, ...] = ()
 
 
 def enqueue(
@@ -65,16 +72,19 @@ def enqueue(
 
 def accept(
     task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], *, using: str, backend_alias: str
-) -> Accepted:
-    """Put one run into the store.
+) -> Accepted | Reused:
+    """Put one run into the store, or find the one that the keys of the call stand for.
 
     Inside the caller's transaction on the same alias it exists if and only if that commits. Raise NotSerializable or
-    PayloadTooLarge, naming the place in the arguments, before anything is written.
+    PayloadTooLarge, naming the place in the arguments, before anything is written; DuplicateTask or IdempotencyConflict.
     """
     session = vendors.session(using)
     order = _order(task, session, backend_alias)
     run_id = new_id()
     payload = encode_arguments(args, kwargs, order.limit)
+    given = options_of(task).keys
+    if given is not NO_KEYS:
+        return _accept_with_keys(session, order, unique.Call(task.module_path, *payload, given), task.queue_name)
     if session.brand.has_arrays:
         rows = session.execute_often(_one_statement(session), _one_parameters(session, order, run_id, payload))
         enqueued_at = session.instant(rows[0][0])
@@ -85,11 +95,23 @@ def accept(
     return Accepted(run_id, enqueued_at, *payload)
 
 
+def _accept_with_keys(session: vendors.Session, order: _Order, call: unique.Call, queue_name: str) -> Accepted | Reused:
+    def insert(run_id: UUID, delay: timedelta) -> datetime:
+        return _insert_values(session, order, [(run_id, call.args, call.kwargs)], held=call.columns, delay=delay)
+
+    entered = unique.enter(session, call, insert)
+    if isinstance(entered, Reused):
+        return entered
+    announce(session, queue_name)
+    return Accepted(entered.run_id, entered.enqueued_at, call.args, call.kwargs, entered.superseded)
+
+
 def enqueue_many(
     task: Task[..., Any], calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]], *, using: str, backend_alias: str
 ) -> list[UUID]:
     """Put many runs of one task into the store, all or none, and return their ids in order. See enqueue()."""
     session = vendors.session(using)
+    unique.refuse_for_many(options_of(task).keys, task.name)
     order = _order(task, session, backend_alias)
     rows = [(new_id(), *encode_arguments(args, kwargs, order.limit)) for args, kwargs in calls]
     if not rows:
@@ -159,8 +181,8 @@ def _limits(options: TaskOptions, settings: Options) -> tuple[int, int]:
 def _one_sql(now: str) -> str:
     # run_after in the past is due now: due_at must never lie before the enqueue, or old hours would jump the queue.
     return (
-        f"WITH run AS (INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, enqueued_at, due_at) "
-        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, {now}, "
+        f"WITH run AS (INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
+        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
         f"GREATEST({now}, %s::timestamptz))) "
         f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {now}) "
         "RETURNING created_at"
@@ -188,8 +210,9 @@ def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple
         ["%s", "%s", "%s", "%s::smallint", "%s::smallint", "%s::timestamptz", "%s", "%s", "%s::int", "%s::int"]
     )
     session.execute(
-        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, enqueued_at, due_at) "
-        f"SELECT w.id, w.args, w.kwargs, {places}, {FIXED_VALUES}, {session.now}, GREATEST({session.now}, %s::timestamptz) "
+        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
+        f"SELECT w.id, w.args, w.kwargs, {places}, {FIXED_VALUES}, {WITHOUT_KEYS}, {session.now}, "
+        f"GREATEST({session.now}, %s::timestamptz) "
         "FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS w(id, args, kwargs)",
         (
             *order.values,
@@ -206,14 +229,21 @@ def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple
     )
 
 
-def _insert_values(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> datetime:
+def _insert_values(
+    session: vendors.Session,
+    order: _Order,
+    rows: Sequence[tuple[UUID, str, str]],
+    *,
+    held: Sequence[str] = ("", "", "", ""),
+    delay: timedelta = timedelta(0),
+) -> datetime:
     now = session.now_at()
     moment = session.moment(now)
-    due = session.moment(max(now, order.run_after) if order.run_after else now)
+    due = session.moment(max(now + delay, order.run_after) if order.run_after else now + delay)
     session.execute_many(
-        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, enqueued_at, due_at) "
-        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, %s, %s)",
-        [(session.uuid(run_id), args, kwargs, *order.values, moment, due) for run_id, args, kwargs in rows],
+        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
+        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
+        [(session.uuid(run_id), args, kwargs, *order.values, *held, moment, due) for run_id, args, kwargs in rows],
     )
     session.execute_many(
         f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', %s)",

@@ -18,7 +18,7 @@ from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, WaitRecord
 
-from . import intake, vendors
+from . import intake, keys, vendors
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 
 LIMITS = ("attempts", "max_attempts", "max_deliveries")
@@ -181,6 +181,8 @@ class _Arrival:
             "cancel_requested_at": self._moment if run.status is RunStatus.CANCELLED else None,
             "last_sequence": lines,
             "first_sequence": 1,
+            # The runs of this database hold its names; one from elsewhere comes without.
+            **dict.fromkeys(keys.COLUMNS.split(", "), ""),
         }
         marks = ", ".join(["%s"] * len(values))
         self.session.execute(f"INSERT INTO {RUNS} ({', '.join(values)}) VALUES ({marks})", list(values.values()))

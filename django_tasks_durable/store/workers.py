@@ -13,8 +13,9 @@ from uuid import UUID
 from django_tasks_durable import __version__
 from django_tasks_durable.exceptions import WorkerCrashed
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.primitives.status import LEASED, Level, RunStatus, StepKind, WakeReason, may_move
+from django_tasks_durable.primitives.status import FINISHED, LEASED, Level, RunStatus, StepKind, WakeReason, may_move
 
+from . import keys
 from .deltas import KEPT_ERRORS
 from .tables import RUNS, STEPS, WORKERS
 from .vendors import Session
@@ -54,8 +55,11 @@ class Beat:
     cancelled: tuple[tuple[UUID, int, str], ...] = ()
 
 
-def beat(session: Session, worker_id: str, *, holds_runs: bool = True) -> Beat:
-    """Say that the worker lives, in one statement whatever it runs, and hear of cancellations if it holds any runs."""
+def beat(session: Session, worker_id: str, *, holds_runs: bool = True, with_keys: Sequence[UUID] = ()) -> Beat:
+    """Say that the worker lives, in one statement whatever it runs, and hear of cancellations if it holds any runs.
+
+    Those ``with_keys`` may have been superseded, which ends them at once.
+    """
     if not session.change(
         f"UPDATE {WORKERS} SET heartbeat_at = {session.now} WHERE id = %s AND dead_at IS NULL", (worker_id,)
     ):
@@ -67,6 +71,12 @@ def beat(session: Session, worker_id: str, *, holds_runs: bool = True) -> Beat:
         "AND cancel_requested_at IS NOT NULL",
         (worker_id,),
     )
+    if with_keys:
+        rows += session.execute(
+            f"SELECT id, lease_token, cancel_reason FROM {RUNS} WHERE status = 'CANCELLED' "
+            f"AND id IN ({', '.join(['%s'] * len(with_keys))})",
+            [session.uuid(run_id) for run_id in with_keys],
+        )
     return Beat(alive=True, cancelled=tuple((session.as_uuid(run_id), token, reason) for run_id, token, reason in rows))
 
 
@@ -129,17 +139,23 @@ def _sweep_batch(session: Session) -> list[UUID]:
     with session.transaction():
         columns = (
             "r.id, r.status, r.deliveries, r.max_deliveries, r.cancel_requested_at, r.attempts, r.last_sequence, "
-            "r.lease_worker, r.errors, r.worker_ids, r.lease_token"
+            f"r.lease_worker, r.errors, r.worker_ids, r.lease_token, {keys.HOLDS_KEYS}"
         )
         rows = session.execute(
             f"{_ORPHANS.format(columns=columns)} ORDER BY r.id LIMIT {SWEPT_AT_ONCE} {session.brand.lock_only('r')}"
         )
-        for row in rows:
-            _give_back_or_fail(session, row)
-    return [session.as_uuid(row[0]) for row in rows]
+        # Keys come before runs, but who only takes what is free never waits; the others are swept the next time.
+        holding = [session.as_uuid(row[0]) for row in rows if row[-1]]
+        missed = set(holding) - keys.lock_at_once(session, holding)
+        taken = [row for row in rows if session.as_uuid(row[0]) not in missed]
+        for row in taken:
+            after = _give_back_or_fail(session, row[:-1])
+            if after in FINISHED and row[-1]:
+                keys.let_go(session, [session.as_uuid(row[0])])
+    return [session.as_uuid(row[0]) for row in taken]
 
 
-def _give_back_or_fail(session: Session, row: tuple[object, ...]) -> None:
+def _give_back_or_fail(session: Session, row: tuple[object, ...]) -> RunStatus:
     (
         run_id,
         status,
@@ -182,6 +198,7 @@ def _give_back_or_fail(session: Session, row: tuple[object, ...]) -> None:
         (after.value, reason.value, code, lost, failures, workers, run_id, token),
     )
     _add_line(session, run_id, int(str(last_sequence)) + 1, kind, level, int(str(attempts)) + 1, message)
+    return after
 
 
 def give_back_orphans(session: Session, worker_id: str, held: Collection[UUID]) -> list[UUID]:
@@ -192,12 +209,18 @@ def give_back_orphans(session: Session, worker_id: str, held: Collection[UUID]) 
     """
     with session.transaction():
         rows = session.execute(
-            f"SELECT id, lease_token, attempts, last_sequence, cancel_requested_at FROM {RUNS} "
+            f"SELECT id, lease_token, attempts, last_sequence, cancel_requested_at, {keys.HOLDS_KEYS} FROM {RUNS} r "
             f"WHERE status IN ('CLAIMED', 'RUNNING') AND lease_worker = %s ORDER BY id {session.brand.lock}",
             (worker_id,),
         )
         orphans = [row for row in rows if session.as_uuid(row[0]) not in held]
-        for run_id, token, attempts, last_sequence, cancelling in orphans:
+        for run_id, token, attempts, last_sequence, cancelling, holds_keys in orphans:
+            if cancelling is not None and holds_keys:
+                owner = session.as_uuid(run_id)
+                if keys.lock_at_once(session, [owner]):
+                    keys.let_go(session, [owner])
+                else:  # whoever takes it next will hear of the cancellation
+                    cancelling = None
             after = RunStatus.READY if cancelling is None else RunStatus.CANCELLED
             kind = StepKind.RELEASED if cancelling is None else StepKind.CANCELLED
             reason = WakeReason.RELEASED if cancelling is None else WakeReason.NONE

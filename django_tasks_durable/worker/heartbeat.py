@@ -53,7 +53,10 @@ class Heartbeat:
         worker_id = self.worker.worker_id
         sent_at = self._sent_at = clock.monotonic()
         try:
-            heard = workers.beat(self._session, worker_id, holds_runs=bool(self.worker.writer.held))
+            with self.worker.writer.lock:
+                held = [run.claimed for run in self.worker.writer.held.values()]
+            with_keys = [claimed.run_id for claimed in held if claimed.holds_keys]
+            heard = workers.beat(self._session, worker_id, holds_runs=bool(held), with_keys=with_keys)
         except Exception as error:
             if self._session.brand.has_one_writer and self._session.is_transient(error):
                 # Somebody holds the one write lock for long. While he does, nobody can take this worker's runs either.

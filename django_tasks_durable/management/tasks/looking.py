@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django_tasks_durable.management import table
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, positive, takes_id
 from django_tasks_durable.management.tasks.terminal import Terminal
+from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.status import State
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots.shapes import RunSnapshot
@@ -19,7 +20,17 @@ def _takes_filters(parser: ArgumentParser) -> None:
     parser.add_argument("--state", choices=State.values, help="Only tasks in this state.")
     parser.add_argument("--queue-name", help="Only tasks of this queue.")
     parser.add_argument("--task", help="Only tasks whose path begins so.")
+    parser.add_argument(
+        "--key", type=_key, metavar="KIND:KEY", help=f"Only tasks with this key ({', '.join(KeyKind)})."
+    )
     parser.add_argument("--limit", type=positive, default=20, help="At most so many (default: 20).")
+
+
+def _key(text: str) -> tuple[KeyKind, str]:
+    kind, colon, key = text.partition(":")
+    if not colon or not key or kind not in list(KeyKind):
+        raise ArgumentTypeError(f"{text!r} is not one of {', '.join(KeyKind)}, a colon and a key")
+    return KeyKind(kind), key
 
 
 def _list(terminal: Terminal, options: Options) -> None:
@@ -30,6 +41,8 @@ def _list(terminal: Terminal, options: Options) -> None:
         queryset = queryset.filter(queue_name=options["queue_name"])
     if options["task"]:
         queryset = queryset.filter(task_path__startswith=options["task"])
+    if options["key"]:
+        queryset = read.holding(queryset, *options["key"])
     found = read.summaries(queryset[: options["limit"]])
     if terminal.as_json:
         terminal.json([run.as_dict(show=terminal.veil) for run in found])
@@ -78,6 +91,7 @@ def _facts(terminal: Terminal, run: RunSnapshot) -> None:
         "queue": run.queue_name,
         "attempt": f"{run.attempt} of {run.max_attempts}",
         "progress": table.progress(run),
+        "keys": ", ".join(f"{kind}:{key}" for kind, key in run.keys.items()),
         "enqueued": run.enqueued_at,
         "started": run.started_at,
         "finished": run.finished_at,

@@ -62,6 +62,18 @@ class Brand(ABC):
         """Tell whether the server is away or has closed the connection."""
         return isinstance(error, (OperationalError, InterfaceError)) and not self.is_transient(error)
 
+    def insert_unless_there(self, connection: BaseDatabaseWrapper, table: str, columns: str, values: str) -> str:
+        """Return SQL that inserts a row unless its key is taken."""
+        return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING"
+
+    @abstractmethod
+    def survives(self, error: BaseException) -> bool:
+        """Tell whether a transaction goes on after an error once it is back at its savepoint."""
+
+    @abstractmethod
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        """Let an open transaction become one that writes."""
+
     @abstractmethod
     def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
         """Set up a connection of the worker's own before it opens."""

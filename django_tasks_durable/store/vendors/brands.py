@@ -54,6 +54,12 @@ class PostgreSQL(Brand):
         cause = error.__cause__
         return isinstance(error, DatabaseError) and getattr(cause, "sqlstate", None) in self.transient_states
 
+    def survives(self, error: BaseException) -> bool:
+        return isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", None) in {"40P01", "55P03"}
+
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: whoever looks may write."""
+
     def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
         from psycopg import IsolationLevel  # only where this brand is in use
 
@@ -126,6 +132,13 @@ class Sqlite(Brand):
     def is_transient(self, error: BaseException) -> bool:
         return isinstance(error, OperationalError) and "locked" in str(error)
 
+    def survives(self, error: BaseException) -> bool:
+        return False
+
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        # A deferred transaction that reads first may never write when somebody else did meanwhile.
+        execute_plain(connection, "DELETE FROM durable_tasks_openkey WHERE 0", ())
+
     def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
         options = connection.settings_dict.get("OPTIONS", {})
         connection.settings_dict["OPTIONS"] = {"timeout": 30, **options}
@@ -188,6 +201,20 @@ class MySQL(Brand):
 
     def is_transient(self, error: BaseException) -> bool:
         return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in self.transient_codes
+
+    def insert_unless_there(self, connection: BaseDatabaseWrapper, table: str, columns: str, values: str) -> str:
+        # Several that wait for one insert all inherit its gap when it is rolled back, and then wait for each other: a
+        # deadlock, which takes the caller's whole transaction along. So nobody waits; who finds the name taken comes again.
+        at_once = (
+            "SET STATEMENT innodb_lock_wait_timeout=0 FOR " if getattr(connection, "mysql_is_mariadb", False) else ""
+        )
+        return f"{at_once}INSERT IGNORE INTO {table} ({columns}) VALUES ({values})"
+
+    def survives(self, error: BaseException) -> bool:
+        return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] == 1205  # the wait for a lock
+
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing: whoever looks may write."""
 
     def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
         options = connection.settings_dict.get("OPTIONS", {})

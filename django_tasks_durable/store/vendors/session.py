@@ -100,6 +100,13 @@ class Session:
             cursor.execute(sql, parameters)
             return int(cursor.rowcount)
 
+    def insert_unless_there(self, table: str, columns: str, values: str, parameters: Sequence[Any]) -> bool:
+        """Insert one row unless its key is taken, after whoever is inserting the same one; tell whether it was inserted.
+
+        Where waiting for another transaction's insert may end in a deadlock, it fails at once instead; see Brand.survives().
+        """
+        return self.change(self.brand.insert_unless_there(self.connection, table, columns, values), parameters) == 1
+
     def execute_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
         if rows:
@@ -130,6 +137,14 @@ class Session:
     def is_transient(self, error: BaseException) -> bool:
         """Tell whether the same transaction may well succeed when tried again."""
         return self.brand.is_transient(error)
+
+    def survives(self, error: BaseException) -> bool:
+        """Tell whether the open transaction can go on, and try again, once it is back at the savepoint before an error."""
+        return self.brand.survives(error)
+
+    def begin_writing(self) -> None:
+        """Let an open transaction become one that writes before it has looked at anything."""
+        self.brand.begin_writing(self.connection)
 
     def is_lost(self, used: object) -> bool:
         """Tell, outside a transaction, whether the driver's connection that was used broke.
