@@ -30,6 +30,8 @@ INSTALLED_APPS = [
     *(["django_tasks"] if django.VERSION < (6, 0) else []),
     "django_tasks_durable",
     "example_project.airports",
+    "example_project.chat",
+    "example_project.checkout",
 ]
 
 MIDDLEWARE = [

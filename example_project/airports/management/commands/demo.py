@@ -1,4 +1,4 @@
-"""``manage.py demo``: import the world's airports, with a crash half-way."""
+"""``manage.py demo``: import the world's airports, with a crash half-way; or play one of the smaller examples."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,23 +24,29 @@ from example_project.airports.demo import audit, site
 from example_project.airports.demo.screen import Screen
 from example_project.airports.demo.story import DemoFailed, Outcome, Plot, Story
 from example_project.airports.demo.workers import ChildDied, Children
+from example_project.examples import Example, ExampleFailed, Stage, all_examples, find
 
+MAIN = "airports"
 DATABASE_FILE = "demo.sqlite3"
 LEASE_SECONDS = "3"
 HOPS_SHOWN = 5
 
 
 class Command(BaseCommand):
-    """Run the main job of the example project and check its figures against the file."""
+    """Run the main job of the example project, or another of its examples, and check what comes out."""
 
     help = (
         "Import every row of the airportsdata package as a durable task: start a worker, kill it with SIGKILL "
-        "half-way, go on with another, answer the task's question, and check the figures against the file."
+        "half-way, go on with another, answer the task's question, and check the figures against the file. "
+        "With a name, play that example instead (--list names them)."
     )
     requires_system_checks = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Name the options."""
+        parser.add_argument("name", nargs="?", default=MAIN, help="Which example (default: the airport import).")
+        parser.add_argument("--list", action="store_true", dest="lists", help="Name every example and stop.")
+        parser.add_argument("--script", help="What to say to an example that takes orders, parted by semicolons.")
         parser.add_argument(
             "--no-input", action="store_false", dest="interactive", help="Let the demo answer the question."
         )
@@ -73,6 +79,37 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         """Tell the story, then check it."""
         directory = Path(options["directory"] or settings.BASE_DIR / "demo-out").resolve()
+        if options["lists"]:
+            self._list()
+        elif options["name"] != MAIN:
+            self._play(directory, options)
+        else:
+            self._import(directory, options)
+
+    def _list(self) -> None:
+        self.stdout.write(f"{MAIN:18} the world's airports are imported; the worker is killed half-way (the default)")
+        for example in all_examples().values():
+            self.stdout.write(f"{example.name:18} {example.title}{' (takes --script)' if example.takes_script else ''}")
+
+    def _play(self, directory: Path, options: dict[str, Any]) -> None:
+        """Play one of the smaller examples, on a database of its own."""
+        try:
+            example = find(options["name"])
+            if options["script"] is not None and not example.takes_script:
+                raise ExampleFailed(f"{example.name} takes no orders: leave --script out.")
+            directory = directory / example.name
+            settle(options["database_url"] or f"sqlite:///{directory / DATABASE_FILE}", directory)
+            with alone_in(directory):
+                if not options["database_url"]:
+                    _begin_afresh(directory)
+                call_command("migrate", verbosity=0, interactive=False)
+                figures = _played(example, Stage(self.stdout.write, directory, options["script"]))
+        except (DemoFailed, ExampleFailed) as error:
+            raise CommandError(str(error)) from error
+        if options["as_json"]:
+            self.stdout.write(json.dumps({"example": example.name, **figures}, ensure_ascii=False, default=str))
+
+    def _import(self, directory: Path, options: dict[str, Any]) -> None:
         url = options["database_url"]
         settle(url or f"sqlite:///{directory / DATABASE_FILE}", directory)
         signal.signal(signal.SIGTERM, _leave)
@@ -107,6 +144,13 @@ class Command(BaseCommand):
             screen.line(json.dumps(_as_json(outcome, seconds), ensure_ascii=False))
         if failed:
             raise DemoFailed(f"{len(failed)} of the figures do not agree: {', '.join(failed)}.")
+
+
+def _played(example: Example, stage: Stage) -> Mapping[str, Any]:
+    stage.say(f"{example.name}: {example.title}")
+    figures = example.play(stage)
+    stage.say("Everything is as it should be.")
+    return figures
 
 
 def settle(url: str, directory: Path) -> None:

@@ -1,0 +1,42 @@
+"""A checkout in steps that are remembered by name."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from django_tasks_durable import task
+from django_tasks_durable.engine.context import DurableContext
+
+# What really happened, step by step: the example compares it with what should have.
+JOURNAL: list[str] = []
+
+
+@task
+def checkout(context: DurableContext, order: str, cents: int) -> Generator[str, None, dict[str, Any]]:
+    """Reserve the goods, charge the card, ship; say so after each."""
+    goods = context.step("reserve", reserve, order)
+    yield f"reserved {goods}"
+    payment = context.step("charge", charge, order, cents)
+    yield f"charged {payment['cents']} cents"
+    parcel = context.step("ship", ship, goods)
+    yield f"shipped {parcel}"
+    return {"payment": payment["id"], "parcel": parcel}
+
+
+def reserve(order: str) -> str:
+    """Put the goods aside."""
+    JOURNAL.append("reserve")
+    return f"goods of {order}"
+
+
+def charge(order: str, cents: int) -> dict[str, Any]:
+    """Take the money."""
+    JOURNAL.append("charge")
+    return {"id": f"payment-{order}", "cents": cents}
+
+
+def ship(goods: str) -> str:
+    """Hand the goods to the carrier."""
+    JOURNAL.append("ship")
+    return f"parcel with {goods}"
