@@ -353,6 +353,32 @@ class Interrupted(DurableError):
         super().__init__(f"The run waits for an answer to {payload!r}.")
 
 
+class FlowUnreadable(DurableError, ValueError):
+    """The text of a flow is no JSON."""
+
+    code = "FLOW_UNREADABLE"
+
+    def __init__(self, line: int, column: int, problem: str) -> None:
+        self.line, self.column, self.problem = line, column, problem
+        super().__init__(f"Line {line}, column {column}: {problem}")
+
+
+class FlowInvalid(DurableError, ValueError):
+    """A flow cannot become a workflow. ``problems`` holds the JSON path and the message of each mistake."""
+
+    code = "FLOW_INVALID"
+
+    def __init__(self, problems: tuple[tuple[str, str], ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(f"{path}: {message}" for path, message in problems))
+
+
+class ImplementationUnfit(DurableError, ValueError):
+    """The file that implements a flow is not one that stubs can be added to."""
+
+    code = "IMPLEMENTATION_UNFIT"
+
+
 class SnapshotFormat(DurableError, ValueError):
     """A snapshot is none, or is damaged. ``errors`` says all that is wrong, each with its place."""
 
