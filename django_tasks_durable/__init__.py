@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .authoring.backoff import Backoff as Backoff
+    from .authoring.forms import answer_form as answer_form
     from .authoring.tasks import DurableTask as DurableTask
     from .authoring.tasks import task as task
     from .backend import DurableBackend as DurableBackend
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from .backend.messages import asend as asend
     from .backend.messages import broadcast as broadcast
     from .backend.messages import send as send
+    from .engine.context import approval as approval
     from .engine.context import get_context as get_context
     from .engine.context import interrupt as interrupt
     from .engine.context import log as log
@@ -58,6 +60,8 @@ _HOMES = {
     "MemoryStore": "store.memory",
     "SnapshotStore": "engine.portable",
     "abroadcast": "backend.messages",
+    "answer_form": "authoring.forms",
+    "approval": "engine.context",
     "arestore": "engine.portable",
     "asend": "backend.messages",
     "assert_valid_snapshot": "engine.portable",
@@ -101,6 +105,8 @@ __all__ = [
     "SnapshotStore",
     "__version__",
     "abroadcast",
+    "answer_form",
+    "approval",
     "arestore",
     "asend",
     "assert_valid_snapshot",

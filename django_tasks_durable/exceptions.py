@@ -209,6 +209,39 @@ class AlreadyResolved(DurableError):
         super().__init__(f"The wait {token} was answered before, with another answer. The first answer stands.")
 
 
+class MayNotAnswer(DurableError, PermissionError):
+    """A person answered who lacks the permission that the question asks for."""
+
+    code = "NOT_PERMITTED"
+
+    def __init__(self, permission: str, who: str) -> None:
+        self.permission, self.who = permission, who
+        super().__init__(f"{who or 'Nobody'} may not answer this: it takes the permission {permission!r}.")
+
+
+class UnknownForm(DurableError, LookupError):
+    """No form of this name is registered in this process."""
+
+    code = "UNKNOWN_FORM"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"No form {name!r} is registered here. Decorate it with @answer_form, and import it in a tasks.py."
+        )
+
+
+class InvalidAnswer(DurableError, ValueError):
+    """The form of a question refused the answer. ``errors`` says why, by field."""
+
+    code = "INVALID_ANSWER"
+
+    def __init__(self, errors: dict[str, list[str]]) -> None:
+        self.errors = errors
+        said = "; ".join(f"{name}: {' '.join(problems)}" for name, problems in errors.items())
+        super().__init__(f"The form refused the answer. {said}")
+
+
 class InvalidTransition(DurableError):
     """What was asked for cannot be done with a run in this state."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.forms import BaseForm
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -16,15 +16,16 @@ from django_tasks_durable.primitives.status import StepKind
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots.parts import CheckpointSnapshot, ErrorSnapshot, TimelineLine, WaitSnapshot
 from django_tasks_durable.snapshots.policy import Veil
+from django_tasks_durable.snapshots.questions import choices_of, question_of
 from django_tasks_durable.snapshots.shapes import Act, RunSnapshot
 from django_tasks_durable.snapshots.text import compact, duration, plain, pretty
 
 from . import look
+from .answering import Bound, asked_form
 from .forms import AnswerForm
 from .tree import LONGEST_VALUE, Node, grow
 
 LONGEST_IN_LINE = 400
-MOST_CHOICES = 12
 BY_OPERATORS = frozenset({StepKind.AUDIT, StepKind.RESUMED, StepKind.CANCELLED, StepKind.CANCEL_REQUESTED})
 
 
@@ -56,7 +57,10 @@ class ErrorView:
 
 @dataclass(frozen=True, kw_only=True)
 class WaitView:
-    """One question, with the form for its answer if this user may give one."""
+    """One question, with the form for its answer if this user may give one.
+
+    ``asked`` is the form that the question asks for; then ``form`` only says which question is meant.
+    """
 
     path: str
     answered_by: str
@@ -65,7 +69,10 @@ class WaitView:
     answer: str
     choices: Sequence[tuple[str, str]]
     deadline: SafeString
+    permission: str
     form: AnswerForm | None
+    asked: BaseForm | None
+    lacks_form: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +174,13 @@ def build(
     acts: frozenset[Act],
     veil: Veil,
     before: int | None = None,
-    bound: AnswerForm | None = None,
+    may_answer: Callable[[str], bool] = lambda permission: True,
+    bound: Bound | None = None,
 ) -> Page:
     """Read what the page of a run shows beside the run itself."""
     lines = read.timeline(run.id, before=before, using=using)
     checkpoints = read.checkpoints(run.id, using=using)
     waits = read.waits(run.id, pending=False, using=using)
-    may_answer = Act.RESUME in acts
     return Page(
         run=run,
         acts=acts,
@@ -183,7 +190,11 @@ def build(
         trimmed_before=run.first_sequence if run.first_sequence > 1 else 0,
         tree=grow(checkpoints, veil),
         checkpoints_left_out=len(checkpoints) == read.CHECKPOINT_LIMIT,
-        waits=[_wait_view(wait, veil, may_answer, bound) for wait in waits if wait.is_pending and not run.is_finished],
+        waits=[
+            _wait_view(wait, veil, Act.RESUME in acts and may_answer(wait.permission), bound)
+            for wait in waits
+            if wait.is_pending and not run.is_finished
+        ],
         answered=[_wait_view(wait, veil, False, None) for wait in waits if wait.answered_at is not None],
         errors=[_error_view(number, error) for number, error in reversed(list(enumerate(run.errors)))],
         payloads=list(_payloads(run, veil)),
@@ -224,46 +235,28 @@ def _error_view(number: int, error: ErrorSnapshot) -> ErrorView:
     )
 
 
-def _wait_view(wait: WaitSnapshot, veil: Veil, may_answer: bool, bound: AnswerForm | None) -> WaitView:
+def _wait_view(wait: WaitSnapshot, veil: Veil, may_answer: bool, bound: Bound | None) -> WaitView:
     # The question is meant for whoever may answer it, with or without the right to see payloads.
     request = veil.masked(wait.request) if may_answer else veil(wait.request)
+    own = bound.form if bound is not None and bound.token == wait.token else None
+    asked, lacks_form = asked_form(wait, own) if may_answer else (None, "")
     form = None
-    if may_answer:
-        is_bound = bound is not None and bound.data.get("token") == wait.token
-        form = bound if is_bound else AnswerForm(initial={"token": wait.token}, auto_id=f"id_{wait.token[:8]}_%s")
+    if may_answer and not lacks_form:
+        fresh = AnswerForm(initial={"token": wait.token}, auto_id=f"id_{wait.token[:8]}_%s")
+        form = own if isinstance(own, AnswerForm) else fresh
     return WaitView(
         path=plain(wait.path),
         answered_by=plain(wait.answered_by),
-        question=_question(request),
+        question=question_of(request),
         request=pretty(request, longest=LONGEST_VALUE),
         answer="" if wait.answered_at is None else pretty(veil(wait.answer), longest=LONGEST_VALUE),
-        choices=_choices(request),
+        choices=choices_of(wait, request),
         deadline=look.moment(wait.deadline) if wait.deadline else SafeString(""),
+        permission=plain(wait.permission),
         form=form,
+        asked=asked,
+        lacks_form=plain(lacks_form),
     )
-
-
-def _question(request: Any) -> str:
-    if isinstance(request, str):
-        return plain(request)
-    if isinstance(request, dict):
-        for key in ("question", "message", "title"):
-            if isinstance(request.get(key), str):
-                return plain(request[key])
-    return ""
-
-
-def _choices(request: Any) -> list[tuple[str, str]]:
-    """Return what a question offers to choose from, as JSON and as words: a list, or a mapping to words."""
-    offered = request.get("choices") if isinstance(request, dict) else None
-    if not isinstance(offered, (list, dict)) or len(offered) > MOST_CHOICES:
-        return []
-    words = offered if isinstance(offered, dict) else {}
-    return [
-        (json.dumps(choice), plain(words.get(choice, choice) if isinstance(choice, str) else json.dumps(choice)))
-        for choice in offered
-        if isinstance(choice, (str, int, float, bool))
-    ]
 
 
 def _payloads(run: RunSnapshot, veil: Veil) -> Iterator[Payload]:

@@ -26,10 +26,11 @@ from django_tasks_durable.snapshots.text import plain
 
 from . import acts, look, places, strip
 from . import page as pages
+from .answering import Bound, filled_form
 from .bulk import perform_all
 from .columns import RunColumns, harmless
 from .filters import QueueFilter, StateFilter, TaskFilter
-from .forms import AnswerForm, CancelForm
+from .forms import CancelForm
 from .pagination import CappedPaginator
 
 if TYPE_CHECKING:
@@ -190,10 +191,10 @@ class TaskRunAdmin(RunColumns, ModelAdmin):
             raise Http404(str(error)) from None
         details: dict[str, Any] = {}
         if act is Act.RESUME:
-            form = AnswerForm(request.POST, auto_id="id_answer_%s")
-            if not form.is_valid():
-                return self._page(request, run, bound=form)
-            details = {"token": form.cleaned_data["token"], "value": form.cleaned_data["value"]}
+            bound = filled_form(request, run)
+            if not bound.form.is_valid():
+                return self._page(request, run, bound=bound)
+            details = {"token": bound.token, "value": bound.value}
         elif act is Act.CANCEL:
             reason = CancelForm(request.POST)
             details = {"reason": reason.cleaned_data["reason"] if reason.is_valid() else ""}
@@ -210,7 +211,7 @@ class TaskRunAdmin(RunColumns, ModelAdmin):
     def _address(self, run_id: UUID) -> str:
         return reverse(self._name("change"), args=[run_id], current_app=self.admin_site.name)
 
-    def _page(self, request: HttpRequest, run: RunSnapshot, *, bound: AnswerForm | None = None) -> HttpResponse:
+    def _page(self, request: HttpRequest, run: RunSnapshot, *, bound: Bound | None = None) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -225,7 +226,7 @@ class TaskRunAdmin(RunColumns, ModelAdmin):
         request.current_app = self.admin_site.name
         return TemplateResponse(request, f"{TEMPLATES}/page.html", context)
 
-    def _panel(self, request: HttpRequest, run: RunSnapshot, *, bound: AnswerForm | None = None) -> dict[str, Any]:
+    def _panel(self, request: HttpRequest, run: RunSnapshot, *, bound: Bound | None = None) -> dict[str, Any]:
         before = request.GET.get("before", "")
         page = pages.build(
             run,
@@ -233,6 +234,7 @@ class TaskRunAdmin(RunColumns, ModelAdmin):
             acts=frozenset(act for act in run.acts if _may(request, act)),
             veil=policy.veil(request.user, keys=places.redacted_keys()),
             before=int(before) if before.isdecimal() and len(before) < 10 else None,
+            may_answer=partial(policy.may_answer, request.user),
             bound=bound,
         )
         address = partial(reverse, current_app=self.admin_site.name)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 from uuid import UUID
 
+from django.forms import BaseForm
 from django.utils import timezone
 
 from django_tasks_durable.authoring.options import BackoffLike
@@ -15,7 +16,7 @@ from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResul
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.writes import ClaimedRun
 
-from . import messages, nesting, notes, patches, steps, waits
+from . import approvals, messages, nesting, notes, patches, steps, waits
 from .bodies import CURRENT
 from .drive import arun, run
 from .effects import Act
@@ -26,6 +27,7 @@ from .waits import MISSING, Question, duration, duration_or_none
 
 __all__ = [
     "DurableContext",
+    "approval",
     "get_context",
     "interrupt",
     "log",
@@ -252,6 +254,32 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         question = Question(kind=kind, key=key, request=request, timeout=length, default=default)
         return waits.wait(self._frame, question)
 
+    def approval(
+        self, key: str, request: Any = None, *, permission: str | None = None, form: str | type[BaseForm] | None = None,
+        timeout: float | timedelta | None = None, default: Any = MISSING,
+    ) -> Any:  # fmt: skip
+        """Ask a person and return what they say: True or False, a choice, or the cleaned data of a registered form.
+
+        ``permission`` ("app.codename") is asked of whoever answers in the admin, by a link or with ``--user``.
+        """
+        return run(self._frame.slice, self._approval(key, request, permission, form, timeout, default))
+
+    async def aapproval(
+        self, key: str, request: Any = None, *, permission: str | None = None, form: str | type[BaseForm] | None = None,
+        timeout: float | timedelta | None = None, default: Any = MISSING,
+    ) -> Any:  # fmt: skip
+        """See approval()."""
+        return await arun(self._frame.slice, self._approval(key, request, permission, form, timeout, default))
+
+    def _approval(
+        self, key: str, request: Any, permission: str | None, form: str | type[BaseForm] | None,
+        timeout: float | timedelta | None, default: Any,
+    ) -> Act[Any]:  # fmt: skip
+        length = duration_or_none(timeout, "timeout")
+        return approvals.approval(
+            self._frame, key, request, permission=permission, form=form, timeout=length, default=default
+        )
+
     def recv(self, name: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
         """Take the oldest message of a name that was sent to this run, or wait for one. Each is received once."""
         return run(self._frame.slice, self._recv(name, timeout, default))
@@ -374,6 +402,11 @@ def wait(key: str, request: Any = None, **options: Any) -> Any:
 def patched(name: str) -> bool:
     """See DurableContext.patched(). Outside of a task it is the new way."""
     return get_context().patched(name)
+
+
+def approval(key: str, request: Any = None, **options: Any) -> Any:
+    """See DurableContext.approval(). Outside of a task it raises Interrupted, or takes the default."""
+    return get_context().approval(key, request, **options)
 
 
 def recv(name: str, **options: Any) -> Any:

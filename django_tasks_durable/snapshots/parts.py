@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import CheckpointKind, Level, StepKind
@@ -159,6 +160,9 @@ class WaitSnapshot:
     answered_at: datetime | None
     answered_by: str
     is_consumed: bool
+    permission: str = ""
+    form: str = ""
+    has_default: bool = False
 
     @property
     def is_pending(self) -> bool:
@@ -181,6 +185,9 @@ class WaitSnapshot:
             "path": self.path,
             "kind": self.kind,
             "request": show(self.request),
+            "permission": self.permission,
+            "form": self.form,
+            "has_default": self.has_default,
             "deadline": instant(self.deadline),
             "created_at": instant(self.created_at),
             "is_pending": self.is_pending,
@@ -188,3 +195,16 @@ class WaitSnapshot:
             "answered_at": instant(self.answered_at),
             "answered_by": self.answered_by,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A pending question, with the run that asks it."""
+
+    run_id: UUID
+    task_path: str
+    wait: WaitSnapshot
+
+    def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
+        """Return the wire format."""
+        return {"run_id": str(self.run_id), "task_path": self.task_path, **self.wait.as_dict(show=show)}

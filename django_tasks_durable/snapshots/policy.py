@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
 
@@ -31,6 +32,20 @@ def visible_to(user: User, queryset: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
 def sees_payloads(user: User) -> bool:
     """Tell whether a user may see arguments, results, answers and other values of runs."""
     return _may(user, VIEW_PAYLOAD)
+
+
+def user_named(name: str) -> User | None:
+    """Return the user who logs in by this name; None if there is none."""
+    users = get_user_model()
+    try:
+        return users._default_manager.get_by_natural_key(name)
+    except users.DoesNotExist:
+        return None
+
+
+def may_answer(user: User, permission: str) -> bool:
+    """Tell whether a user may answer a question that asks for this permission, or for none."""
+    return not permission or _may(user, permission)
 
 
 def _may(user: User, permission: str) -> bool:

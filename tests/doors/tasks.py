@@ -8,11 +8,27 @@ from typing import Any
 from django_tasks_durable import task
 from django_tasks_durable.engine.context import DurableContext
 
+from . import forms
+
 
 @task
 def greet(name: str) -> str:
     """Greet somebody."""
     return f"hello {name}"
+
+
+@task
+def refund(context: DurableContext, order: int) -> Any:
+    """Ask for an amount."""
+    return context.approval(
+        "refund", {"question": f"Refund order {order}?"}, permission="auth.change_user", form=forms.RefundForm
+    )
+
+
+@task
+def release(context: DurableContext, version: str) -> str:
+    """Ask for a yes or a no."""
+    return "out" if context.approval("release", f"Release {version}?", timeout=3600, default=False) else "kept"
 
 
 @task

@@ -72,6 +72,7 @@ def function(context: Any) -> Any:
     context.sleep("nap", hours=1)
     found.append(context.interrupt("?"))
     found.append(context.interrupt("late?", timeout=60, default="default"))
+    found.append(context.approval("approve", "may I?", permission="shop.refund"))
     found += [context.recv("early"), context.recv("news"), context.recv("news")]
     found.append(context.call(child, "child").value)
     found.append(

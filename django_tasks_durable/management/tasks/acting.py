@@ -1,19 +1,21 @@
-"""Subcommands that act on tasks: enqueue, cancel, retry, resume, run-now."""
+"""Subcommands that act on tasks: enqueue, cancel, retry, resume, send, run-now."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
 from difflib import get_close_matches
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import CommandError
 
 from django_tasks_durable.authoring.tasks import get_task, registered
+from django_tasks_durable.backend import answering
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, from_json, takes_id, takes_ids
 from django_tasks_durable.management.tasks.terminal import Terminal, somebody
-from django_tasks_durable.snapshots import read
+from django_tasks_durable.snapshots import policy, read
 from django_tasks_durable.snapshots.text import plain
-from django_tasks_durable.store import control
+from django_tasks_durable.store import control, messages
 
 
 def _takes_a_call(parser: ArgumentParser) -> None:
@@ -66,13 +68,43 @@ def _takes_an_answer(parser: ArgumentParser) -> None:
     parser.add_argument("answer", metavar="ANSWER", help="The answer, as JSON unless --text is given.")
     parser.add_argument("--text", action="store_true", help="Take the answer as plain text.")
     parser.add_argument("--token", help="Which question is answered; needed when several are open.")
+    parser.add_argument("--user", help="Who answers; they must have the permission that the question asks for.")
 
 
 def _resume(terminal: Terminal, options: Options) -> None:
-    value, token = options["answer"] if options["text"] else _answer(options["answer"]), options["token"]
+    said = options["answer"] if options["text"] else _answer(options["answer"])
+    user = _user(options["user"]) if options["user"] is not None else None
+
+    def resume(run_id: UUID) -> None:
+        token, value = options["token"], said
+        if wait := answering.only_question(run_id, token, using=terminal.using):
+            if user is not None:
+                answering.expect_permitted(wait, user)
+            token, value = wait.token, answering.in_form(wait, said)
+        by = user.get_username() if user is not None else somebody()
+        control.resume(run_id, value, token=token, using=terminal.using, by=by)
+
+    terminal.each(options["ids"], resume)
+
+
+def _user(name: str) -> policy.User:
+    user = policy.user_named(name)
+    if user is None:
+        raise CommandError(f"There is no user {plain(name)}.")
+    return user
+
+
+def _takes_a_message(parser: ArgumentParser) -> None:
+    takes_id(parser)
+    parser.add_argument("name", metavar="NAME", help="The name that the task receives it by.")
+    parser.add_argument("payload", metavar="JSON", nargs="?", default="null", help="What to send (default: null).")
+
+
+def _send(terminal: Terminal, options: Options) -> None:
+    payload = _answer(options["payload"])
     terminal.each(
         options["ids"],
-        lambda run_id: control.resume(run_id, value, token=token, using=terminal.using, by=somebody()),
+        lambda run_id: messages.send(run_id, options["name"], payload, using=terminal.using, by=somebody()),
     )
 
 
@@ -80,7 +112,7 @@ def _answer(text: str) -> Any:
     try:
         return from_json(text)
     except ArgumentTypeError as error:
-        raise CommandError(f"The answer cannot be read: {error}. Quote it as JSON, or add --text.") from None
+        raise CommandError(f"{plain(text[:80])!r} cannot be read: {error}. Quote it as JSON, or add --text.") from None
 
 
 SUBCOMMANDS = (
@@ -88,5 +120,6 @@ SUBCOMMANDS = (
     Subcommand("cancel", "Cancel tasks.", _takes_ids_and_a_reason, _cancel),
     Subcommand("retry", "Run failed or cancelled tasks again from their checkpoints.", takes_ids, _retry),
     Subcommand("resume", "Answer a waiting task.", _takes_an_answer, _resume),
+    Subcommand("send", "Send a task a message.", _takes_a_message, _send),
     Subcommand("run-now", "Make delayed tasks due now.", takes_ids, _run_now),
 )

@@ -1,4 +1,4 @@
-"""Subcommands that look: list, show."""
+"""Subcommands that look: list, show, waits."""
 
 from __future__ import annotations
 
@@ -119,7 +119,26 @@ def _timeline(terminal: Terminal, run: RunSnapshot) -> None:
         terminal.line("  " + "  ".join(one_line(word) for word in words if word))
 
 
+def _takes_a_kind(parser: ArgumentParser) -> None:
+    parser.add_argument("--kind", default="", help="Only questions of this kind, such as approval.")
+    parser.add_argument("--limit", type=positive, default=100, help="At most so many (default: 100).")
+
+
+def _waits(terminal: Terminal, options: Options) -> None:
+    found = read.inbox(kind=options["kind"], limit=options["limit"], using=terminal.using)
+    if terminal.as_json:
+        terminal.json([asked.as_dict(show=terminal.veil) for asked in found])
+        return
+    for asked in found:
+        question = one_line(json.dumps(terminal.veil(asked.wait.request), ensure_ascii=False))
+        words = (asked.run_id, one_line(asked.task_path), one_line(asked.wait.path))
+        terminal.line(f"{'  '.join(map(str, words))}  --token {asked.wait.token}  {question[:200]}")
+    if not found:
+        terminal.line("There are none.")
+
+
 SUBCOMMANDS = (
     Subcommand("list", "List tasks, the newest first.", _takes_filters, _list),
     Subcommand("show", "Show one task: its state, timeline, checkpoints and open questions.", takes_id, _show),
+    Subcommand("waits", "List the open questions of all tasks, the oldest first.", _takes_a_kind, _waits),
 )

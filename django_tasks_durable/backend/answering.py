@@ -1,0 +1,48 @@
+"""How a person answers through a door: with the permission and in the form that the question asks for.
+
+Code that calls ``result.resume()`` answers for itself and is asked for neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django_tasks_durable.authoring.forms import form_named, value_of
+from django_tasks_durable.exceptions import InvalidAnswer, MayNotAnswer
+
+if TYPE_CHECKING:
+    from django_tasks_durable.snapshots.parts import WaitSnapshot
+    from django_tasks_durable.snapshots.policy import User
+
+
+def only_question(run_id: UUID, token: str | None, *, using: str) -> WaitSnapshot | None:
+    """Return the question that an answer is for; None where the store has to say what is wrong with it."""
+    from django_tasks_durable.snapshots import read  # imports models, see backend.py
+
+    if token is not None:
+        return read.wait_of(run_id, token, using=using)
+    pending = read.waits(run_id, using=using)
+    return pending[0] if len(pending) == 1 else None
+
+
+def expect_permitted(wait: WaitSnapshot, user: User) -> None:
+    """Raise MayNotAnswer for somebody who lacks the permission that a question asks for."""
+    from django_tasks_durable.snapshots import policy  # imports models, see backend.py
+
+    if not policy.may_answer(user, wait.permission):
+        raise MayNotAnswer(wait.permission, user.get_username())
+
+
+def in_form(wait: WaitSnapshot, said: Any) -> Any:
+    """Return the answer that a question's form makes of what was said; as it was said where there is no form.
+
+    Raise UnknownForm, or InvalidAnswer.
+    """
+    if not wait.form:
+        return said
+    form = form_named(wait.form)
+    if not isinstance(said, Mapping):
+        raise InvalidAnswer({"__all__": ["Give an object with the form's fields."]})
+    return value_of(form(said))
