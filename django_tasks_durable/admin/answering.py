@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest
 
 from django_tasks_durable.authoring.forms import form_named, value_of
 from django_tasks_durable.exceptions import UnknownForm
-from django_tasks_durable.snapshots import policy, read
+from django_tasks_durable.snapshots import policy, waits
 from django_tasks_durable.snapshots.parts import WaitSnapshot
 from django_tasks_durable.snapshots.shapes import RunSnapshot
 
@@ -43,7 +43,7 @@ def filled_form(request: HttpRequest, run: RunSnapshot) -> Bound:
     this process does not know.
     """
     token = request.POST.get("token", "")
-    wait = read.wait_of(run.id, token, using=places.database())
+    wait = waits.wait_of(run.id, token, using=places.database())
     if wait is None or not wait.form:
         form: BaseForm = AnswerForm(request.POST, auto_id="id_answer_%s")
     else:

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 def only_question(run_id: UUID, token: str | None, *, using: str) -> WaitSnapshot | None:
     """Return the question that an answer is for; None where the store has to say what is wrong with it."""
-    from django_tasks_durable.snapshots import read  # imports models, see backend.py
+    from django_tasks_durable.snapshots import waits  # imports models, see backend.py
 
     if token is not None:
-        return read.wait_of(run_id, token, using=using)
-    pending = read.waits(run_id, using=using)
+        return waits.wait_of(run_id, token, using=using)
+    pending = waits.waits(run_id, using=using)
     return pending[0] if len(pending) == 1 else None
 
 

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from django_tasks_durable.models import Step, TaskRun, Wait
 from django_tasks_durable.primitives.status import RunStatus, StepKind
-from django_tasks_durable.snapshots import read
+from django_tasks_durable.snapshots import read, waits
 from django_tasks_durable.testing import advance, drain, frozen
 
 from . import tasks
@@ -203,8 +203,8 @@ def test_pending_approvals_are_listed(asking: TaskRun) -> None:
     other = a_waiting_run("other")
     over = a_waiting_run("over", status=RunStatus.CANCELLED)
     a_wait(over, "late", path="approval:late")
-    assert [each.run_id for each in read.inbox(using="default")] == [asking.pk, other.pk]
-    (asked,) = read.inbox(kind="approval", using="default")
+    assert [each.run_id for each in waits.inbox(read.runs(using="default"), using="default")] == [asking.pk, other.pk]
+    (asked,) = waits.inbox(read.runs(using="default"), kind="approval", using="default")
     assert (asked.task_path, asked.wait.permission, asked.wait.form) == (
         "tests.doors.tasks.refund", "auth.change_user", "refund",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from django_tasks_durable.management.tasks.terminal import Terminal
 from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.status import State
 from django_tasks_durable.snapshots import read
+from django_tasks_durable.snapshots import waits as asked_waits
 from django_tasks_durable.snapshots.shapes import RunSnapshot
 from django_tasks_durable.snapshots.text import duration, one_line, plain
 
@@ -125,7 +126,9 @@ def _takes_a_kind(parser: ArgumentParser) -> None:
 
 
 def _waits(terminal: Terminal, options: Options) -> None:
-    found = read.inbox(kind=options["kind"], limit=options["limit"], using=terminal.using)
+    found = asked_waits.inbox(
+        read.runs(using=terminal.using), kind=options["kind"], limit=options["limit"], using=terminal.using
+    )
     if terminal.as_json:
         terminal.json([asked.as_dict(show=terminal.veil) for asked in found])
         return
