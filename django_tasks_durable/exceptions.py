@@ -301,6 +301,18 @@ class TaskTimeout(DurableError, TimeoutError):
         super().__init__(f"The attempt took longer than the {seconds:g} s that the task's timeout gives it.")
 
 
+class CompensationLost(DurableError):
+    """The code no longer says how a step is undone that an earlier slice has done."""
+
+    code = "COMPENSATION_LOST"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"The body, as it is now, does not come to {path!r} again, so how it is undone is not known. Undo it by hand."
+        )
+
+
 class StepTimeout(DurableError, TimeoutError):
     """A try of a step took longer than the step's ``timeout``."""
 
@@ -483,6 +495,14 @@ class LeaseLost(ControlFlow):
     def __init__(self, run_id: UUID, token: int) -> None:
         self.run_id, self.token = run_id, token
         super().__init__(f"The lease {token} of run {run_id} is lost; nothing more of this attempt is written.")
+
+
+class EndOfHistory(ControlFlow):
+    """A rehearsal has come to what its history does not answer."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(path)
 
 
 class RunCancelled(ControlFlow):

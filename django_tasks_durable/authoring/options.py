@@ -32,13 +32,14 @@ class TaskOptions:
 
     ``max_attempts`` limits attempts that end in an exception, ``max_deliveries`` those lost in a row with their worker.
     ``timeout`` is in seconds, for each attempt. ``backoff`` is a Backoff or a function of (exception, task_result) that
-    returns seconds, or None to give up.
+    returns seconds, or None to give up. With ``compensate_on_cancel`` a run that is cancelled undoes what its steps did.
     """
 
     max_attempts: int | None = None
     max_deliveries: int | None = None
     backoff: BackoffLike | None = None
     timeout: float | None = None
+    compensate_on_cancel: bool = False
     # Out of the hash, because a mapping has none; tasks are hashable.
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     keys: Keys = NO_KEYS
@@ -54,6 +55,8 @@ class TaskOptions:
             isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0
         ):
             raise ValueError(f"timeout={self.timeout!r}: give the seconds that an attempt may take, or a timedelta.")
+        if not isinstance(self.compensate_on_cancel, bool):
+            raise TypeError(f"compensate_on_cancel={self.compensate_on_cancel!r}: give True or False.")
         if not isinstance(self.metadata, Mapping):
             raise TypeError(f"metadata={self.metadata!r}: give a mapping.")
         object.__setattr__(self, "timeout", timeout)
@@ -70,6 +73,8 @@ class TaskOptions:
             for name in ("max_attempts", "max_deliveries", "timeout")
             if (value := getattr(self, name)) is not None
         }
+        if self.compensate_on_cancel:
+            told["compensate_on_cancel"] = True
         if isinstance(self.backoff, Backoff):
             told["backoff"] = asdict(self.backoff)
         return json.dumps(told, separators=(",", ":"))
@@ -92,6 +97,11 @@ class TaskOptions:
 
 def _restore(arguments: dict[str, Any]) -> TaskOptions:
     return TaskOptions(**arguments)
+
+
+def compensates_on_cancel(snapshot: str) -> bool:
+    """Tell from the options that a run keeps whether it is undone when it is cancelled."""
+    return '"compensate_on_cancel":true' in snapshot
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -4,52 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import lru_cache
 from types import GeneratorType
 from typing import Any
 
-from django_tasks_durable.authoring.tasks import get_task
+from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.compat import Task
-from django_tasks_durable.exceptions import (
-    ControlFlow,
-    Drift,
-    NotSerializable,
-    PayloadTooLarge,
-    SuspensionSwallowed,
-    TaskTimeout,
-)
-from django_tasks_durable.primitives import codec
+from django_tasks_durable.exceptions import RunCancelled
 from django_tasks_durable.primitives.faults import crash_point
-from django_tasks_durable.primitives.status import StepKind
-from django_tasks_durable.primitives.writes import Append, ClaimedRun, Line, Outcome, RunStore, Started, Verdict
+from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, RunStore, Started, Verdict
 
-from . import outcomes
-from .bodies import CURRENT, Body
+from . import outcomes, unwinding
+from .bodies import CURRENT
 from .canceller import Canceller
 from .context import DurableContext
 from .control import AttemptControl
 from .drive import arun, is_blocking, run
-from .effects import Act, Advance, Emit, Ended
 from .own_loop import on_thread
+from .running import BodyCall, prepare, root
 from .slice import Slice
 from .subtasks import cancel_subtasks, track_subtasks
+from .unwinding import Unwinding
 
 __all__ = ["AttemptControl", "aexecute", "execute", "is_async"]
 
 Ending = tuple[Outcome, Future[Verdict]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """What the body of a run is, and what it is called with."""
-
-    function: Callable[..., Any]
-    args: Sequence[Any]
-    kwargs: dict[str, Any]
 
 
 def execute(claimed: ClaimedRun, store: RunStore, control: AttemptControl) -> Ending | None:
@@ -59,31 +40,39 @@ def execute(claimed: ClaimedRun, store: RunStore, control: AttemptControl) -> En
     task raises is an outcome; only a KeyboardInterrupt on the main thread is raised on, after the run was given back.
     """
     slice = Slice(claimed, store, control, DurableContext)
+    outcome: Outcome | None = None
     try:
         call = prepare(slice)
         announce(slice)
-        value = _perform(slice, call)
-        outcome: Outcome | None = outcomes.of_value(slice, value)
+        undoing = unwinding.resumed(slice)
+        if undoing is None:
+            value = _perform(slice, call)
+            outcome = outcomes.of_value(slice, value)
     except BaseException as error:
         outcome = outcomes.of_error(slice, error)
-    return conclude(slice, outcome)
+        undoing = unwinding.begun(slice, outcome, error)
+    return conclude(slice, outcome, undoing)
 
 
 async def aexecute(claimed: ClaimedRun, store: RunStore, control: AttemptControl) -> Ending | None:
     """See execute(). Runs coroutines and async generators on this event loop."""
     slice = Slice(claimed, store, control, DurableContext)
     stop = Canceller(slice)
+    outcome: Outcome | None = None
     try:
         call = prepare(slice)
         await aannounce(slice)
-        with stop, track_subtasks(slice):
-            value = await arun(slice, root(slice, call))
-        outcome: Outcome | None = outcomes.of_value(slice, value)
+        undoing = unwinding.resumed(slice)
+        if undoing is None:
+            with stop, track_subtasks(slice):
+                value = await arun(slice, root(slice, call))
+            outcome = outcomes.of_value(slice, value)
     except BaseException as error:
         outcome = outcomes.of_error(slice, error)
+        undoing = unwinding.begun(slice, outcome, error)
     await stop.absorb()
     await cancel_subtasks(slice)
-    return await aconclude(slice, outcome)
+    return await aconclude(slice, outcome, undoing)
 
 
 @lru_cache(maxsize=1024)
@@ -99,27 +88,25 @@ def is_async(task: Task[..., Any]) -> bool:
 # --- the steps of the pipeline
 
 
-def prepare(slice: Slice) -> _Call:
-    """Find the task and its arguments."""
-    claimed = slice.claimed
-    task = slice.task = get_task(claimed.task_path)
-    args = codec.decode(claimed.args) if claimed.args != "[]" else []
-    kwargs = codec.decode(claimed.kwargs) if claimed.kwargs != "{}" else {}
-    if claimed.options != "{}":
-        slice.start_timeout(json.loads(claimed.options).get("timeout"))
-    if task.takes_context:
-        args = [slice.root.context, *args]
-    return _Call(task.func, args, kwargs)
-
-
 def announce(slice: Slice) -> None:
     """Say that the body begins; after a crash durably, so that it is known what killed the worker."""
     write = Started(lease=slice.claimed.lease)
-    if slice.claimed.crashes:
-        slice.store.keep(write)
+    if _must_be_heard(slice):
+        _hear(slice, slice.store.keep(write))
     else:
         slice.store.submit(write)
     crash_point("before_body")
+
+
+def _must_be_heard(slice: Slice) -> bool:
+    """Tell whether the body must not begin before it is known how the run stands."""
+    claimed = slice.claimed
+    return claimed.crashes > 0 or (not claimed.is_fresh and compensates_on_cancel(claimed.options))
+
+
+def _hear(slice: Slice, verdict: Verdict) -> None:
+    if verdict.cancel_requested:
+        slice.control.stop(RunCancelled())
 
 
 async def aannounce(slice: Slice) -> None:
@@ -128,14 +115,14 @@ async def aannounce(slice: Slice) -> None:
         await on_thread(announce, slice)
         if not slice.claimed.is_fresh:
             await on_thread(getattr, slice, "replay")
-    elif slice.claimed.crashes:
-        await asyncio.wrap_future(slice.store.commit(Started(lease=slice.claimed.lease)))
+    elif _must_be_heard(slice):
+        _hear(slice, await asyncio.wrap_future(slice.store.commit(Started(lease=slice.claimed.lease))))
         crash_point("before_body")
     else:
         announce(slice)
 
 
-def _perform(slice: Slice, call: _Call) -> Any:
+def _perform(slice: Slice, call: BodyCall) -> Any:
     """Run the body. A function, the common case, is called straight away."""
     if _is_async_function(call.function):
         return run(slice, root(slice, call))
@@ -150,45 +137,57 @@ def _perform(slice: Slice, call: _Call) -> Any:
     return value
 
 
-def root(slice: Slice, call: _Call, *running: Any) -> Act[Any]:
-    """Run the body of a run; emit the partials that nobody has seen yet, and return its value."""
-    body = Body(slice.root, call.function, call.args, call.kwargs, *running)
-    thrown: BaseException | None = slice.control.reason
-    if thrown is not None:
-        slice.check()
-    while True:
-        turn = yield Advance(body, thrown)
-        thrown = None
-        if isinstance(turn, Ended):
-            return turn.value
-        suspended = slice.strand.suspended()
-        if suspended is not None:
-            raise SuspensionSwallowed(suspended.path)
-        try:
-            is_news, value = tell_partial(slice, turn.value)
-            if is_news:
-                yield Emit(value)
-            slice.check()
-        except (NotSerializable, PayloadTooLarge, ControlFlow, Drift, TaskTimeout) as error:
-            # Raised where the body yielded, so that it can clean up there.
-            thrown = error
+def _undo(undoing: Unwinding) -> Outcome | None:
+    """Run the compensations of a run that has come to a bad end."""
+    token = CURRENT.set(undoing.slice.root)
+    try:
+        return run(undoing.slice, undoing.act())
+    except BaseException as error:
+        return outcomes.of_error(undoing.slice, error)
+    finally:
+        CURRENT.reset(token)
+        _close(undoing.slice)
 
 
-def tell_partial(slice: Slice, raw: Any) -> tuple[bool, Any]:
-    """Write a partial into the timeline, unless an earlier slice has; return whether it is news, and its value."""
-    slice.partials += 1
-    if slice.partials <= slice.replay.partials.get("", 0):
-        return False, None
-    text, value = codec.round_trip(raw, where="partial", limit=slice.limit)
-    slice.store.submit(Append(lease=slice.claimed.lease, line=Line(kind=StepKind.PARTIAL, data=text)))
-    return True, value
+async def _aundo(undoing: Unwinding) -> Outcome | None:
+    """See _undo()."""
+    stop = Canceller(undoing.slice)
+    token = CURRENT.set(undoing.slice.root)
+    try:
+        with stop, track_subtasks(undoing.slice):
+            return await arun(undoing.slice, undoing.act())
+    except BaseException as error:
+        return outcomes.of_error(undoing.slice, error)
+    finally:
+        CURRENT.reset(token)
+        await stop.absorb()
+        await cancel_subtasks(undoing.slice)
+        await _aclose(undoing.slice)
 
 
-def conclude(slice: Slice, outcome: Outcome | None) -> Ending | None:
-    """Close what the body left open and hand over the outcome."""
+def _close(slice: Slice) -> None:
+    """Close what the body left open."""
     slice.is_over = True
     while slice.bodies:
         slice.bodies.pop().close()
+
+
+async def _aclose(slice: Slice) -> None:
+    """See _close()."""
+    slice.is_over = True
+    while slice.bodies:
+        await slice.bodies.pop().aclose()
+
+
+def conclude(slice: Slice, outcome: Outcome | None, undoing: Unwinding | None = None) -> Ending | None:
+    """Close what the body left open, undo what is to be undone, and hand over the outcome."""
+    _close(slice)
+    if undoing is not None:
+        outcome = _undo(undoing)
+    return _hand_over(slice, outcome)
+
+
+def _hand_over(slice: Slice, outcome: Outcome | None) -> Ending | None:
     try:
         crash_point("before_outcome")
     except Exception as error:
@@ -199,11 +198,11 @@ def conclude(slice: Slice, outcome: Outcome | None) -> Ending | None:
     return ending
 
 
-async def aconclude(slice: Slice, outcome: Outcome | None) -> Ending | None:
+async def aconclude(slice: Slice, outcome: Outcome | None, undoing: Unwinding | None = None) -> Ending | None:
     """See conclude()."""
-    slice.is_over = True
-    while slice.bodies:
-        await slice.bodies.pop().aclose()
+    await _aclose(slice)
+    if undoing is not None:
+        outcome = await _aundo(undoing)
     if is_blocking(slice):
-        return await on_thread(conclude, slice, outcome)
-    return conclude(slice, outcome)
+        return await on_thread(_hand_over, slice, outcome)
+    return _hand_over(slice, outcome)

@@ -22,7 +22,7 @@ from .drive import arun, run
 from .effects import Act
 from .frame import Frame
 from .inline import InlineSlice
-from .nesting import AsyncNestedCall, NestedCall
+from .nested_calls import AsyncNestedCall, NestedCall
 from .waits import MISSING, Question, duration, duration_or_none
 
 __all__ = [
@@ -119,31 +119,36 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
     @overload
     def step(
         self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
+        compensate: Callable[..., Any] | None = None, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def step(
         self, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
+        compensate: Callable[..., Any] | None = None, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     def step(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function and remember its value under a key, so that it is not called again.
 
         At least once; with ``atomic=True`` its ORM writes and its value are committed together: exactly once.
         Without a key the function's name is the key. A try that takes longer than ``timeout`` (seconds) has failed. With
-        ``cache=False`` the function is called at each replay, too.
+        ``cache=False`` the function is called at each replay, too. ``compensate`` undoes the step when the run fails for
+        good: it is called with the value, and with the exception as ``error`` if it takes that.
         """
         return run(self._frame.slice, self._step(key, args, kwargs))
 
     @overload
     async def astep(
         self, key: str, function: Callable[..., Awaitable[R]], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
+        compensate: Callable[..., Any] | None = None, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     async def astep(
         self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True, **kwargs: Any,
+        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
+        compensate: Callable[..., Any] | None = None, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     async def astep(self, function: Callable[..., Awaitable[R]], /, *args: Any, **kwargs: Any) -> R: ...

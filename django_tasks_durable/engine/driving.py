@@ -10,6 +10,7 @@ from django_tasks_durable.authoring import driver
 from django_tasks_durable.authoring.tasks import DurableTask
 from django_tasks_durable.compat import TaskContext
 
+from . import unwinding
 from .bodies import Body
 from .context import DurableContext
 from .drive import arun, run
@@ -33,6 +34,10 @@ class _Driver:
         slice, body = _inline(task, args, kwargs)
         try:
             return run(slice, _drained(body))
+        except Exception as error:
+            if slice.is_inline:
+                run(slice, unwinding.inline(slice, error))
+            raise
         finally:
             while slice.bodies:
                 slice.bodies.pop().close()
@@ -41,6 +46,10 @@ class _Driver:
         slice, body = _inline(task, args, kwargs)
         try:
             return await arun(slice, _drained(body))
+        except Exception as error:
+            if slice.is_inline:
+                await arun(slice, unwinding.inline(slice, error))
+            raise
         finally:
             while slice.bodies:
                 await slice.bodies.pop().aclose()

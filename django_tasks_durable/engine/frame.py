@@ -140,10 +140,12 @@ class Frame:
     def decide(self, place: Place, kind: CheckpointKind) -> Decision:
         """Say what becomes of the primitive at this place."""
         try:
-            return self.scope.decide(place, kind)
+            decision = self.scope.decide(place, kind)
         except Drift as drift:
             self.slice.doom = drift
             raise
+        self.slice.hear(place, kind, decision)
+        return decision
 
     def end(self) -> None:
         """Let the next primitive begin."""

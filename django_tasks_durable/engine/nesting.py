@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from django_tasks_durable.authoring.tasks import BoundTask
 from django_tasks_durable.exceptions import (
     Drift,
+    EndOfHistory,
     InvalidKey,
     NotSerializable,
     PayloadTooLarge,
@@ -20,7 +21,7 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import CheckpointKind
 from django_tasks_durable.primitives.writes import SaveCheckpoint
 
-from . import drive, records
+from . import records
 from .bodies import Body, body_of, name_of
 from .effects import Act, Advance, Broke, Durable, Emit, Ended, Together
 from .frame import Frame, Pending
@@ -40,10 +41,12 @@ def call(frame: Frame, callee: Any, args: Sequence[Any], kwargs: Mapping[str, An
         decision = frame.decide(place, CheckpointKind.CALL)
     finally:
         frame.end()
-    if isinstance(decision, Replayed | ReplayedFailure):
-        return (yield from _again(frame, place, decision))
     nested = frame.nested(place)
     body = body_of(nested, callee, args, kwargs)
+    if isinstance(decision, Replayed | ReplayedFailure):
+        yield from _visited(frame, body)
+        frame.left(nested)
+        return (yield from _again(frame, place, decision))
     try:
         value = yield from _recorded(frame, nested, place, body, fingerprint, forwards=True)
     except GeneratorExit:
@@ -67,11 +70,14 @@ def gather(frame: Frame, branches: Mapping[Any, Any], return_exceptions: bool) -
         for name, callee in branches.items():
             place, fingerprint = places[name]
             decision = frame.decide(place, CheckpointKind.CALL)
+            branch = frame.branch(place)
+            body = body_of(branch, callee)
             if isinstance(decision, Replayed | ReplayedFailure):
+                yield from _visited(frame, body)
                 settled[name] = _settled_before(frame, place, decision)
                 continue
-            branch = frames[name] = frame.branch(place)
-            acts[name] = _recorded(frame, branch, place, body_of(branch, callee), fingerprint, forwards=False)
+            frames[name] = branch
+            acts[name] = _recorded(frame, branch, place, body, fingerprint, forwards=False)
         if acts:
             ends = yield Together(tuple(acts.values()))
             settled.update(zip(acts, ends, strict=True))
@@ -161,6 +167,17 @@ def _recorded(frame: Frame, inner: Frame, place: Place, body: Body, fingerprint:
     return value
 
 
+def _visited(frame: Frame, body: Body) -> Act[None]:
+    """Rehearse a body that has ended, where the slice asks for it. What it told and how it ended is known already."""
+    if not frame.slice.enters_finished:
+        return
+    try:
+        while not isinstance((yield Advance(body)), Ended):
+            pass
+    except (EndOfHistory, Exception):
+        pass  # It ends where it ended then, or where its code is another now.
+
+
 def _success(frame: Frame, place: Place, fingerprint: str, text: str, partials: Sequence[str]) -> SaveCheckpoint:
     return records.saved(
         frame.slice.claimed.lease,
@@ -201,86 +218,6 @@ def _arguments(callee: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> t
     if isinstance(callee, BoundTask):
         return callee.args, callee.kwargs or {}
     return args, kwargs
-
-
-class NestedCall(Generator[Any, None, R]):
-    """A nested call under way: an iterator of its partials, whose ``value`` is what it returns.
-
-    With ``yield from`` the partials flow through and the value of the expression is what the call returns.
-    """
-
-    __slots__ = ("_ended", "_flow")
-
-    def __init__(self, frame: Frame, act: Act[R]) -> None:
-        self._flow: Generator[Any, None, R] = drive.flow(frame.slice, act)
-        self._ended: Ended | Broke | None = None
-
-    def send(self, value: Any) -> Any:
-        """Go on to the next partial."""
-        return self._go_on(self._flow.__next__)
-
-    def throw(self, error: Any, value: Any = None, traceback: Any = None) -> Any:
-        """Raise an error where the call stands."""
-        return self._go_on(lambda: self._flow.throw(error))
-
-    def close(self) -> None:
-        """Leave the call where it stands."""
-        self._flow.close()
-
-    def _go_on(self, move: Callable[[], Any]) -> Any:
-        if isinstance(self._ended, Ended):
-            raise StopIteration(self._ended.value)
-        if isinstance(self._ended, Broke):
-            raise self._ended.error
-        try:
-            return move()
-        except StopIteration as end:
-            self._ended = Ended(end.value)
-            raise
-        except BaseException as error:
-            self._ended = Broke(error)
-            raise
-
-    @property
-    def value(self) -> R:
-        """What the call returns; partials that nobody took are passed over."""
-        while not isinstance(self._ended, Ended):
-            next(self, None)
-        value: R = self._ended.value
-        return value
-
-
-class AsyncNestedCall(Generic[R]):
-    """See NestedCall. Awaiting it gives its value."""
-
-    __slots__ = ("_ended", "_flow")
-
-    def __init__(self, frame: Frame, act: Act[R]) -> None:
-        self._ended: tuple[R] | None = None
-        self._flow: AsyncIterator[Any] = drive.aflow(frame.slice, act, self._hear)
-
-    def _hear(self, value: R) -> None:
-        self._ended = (value,)
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        """Iterate over the partials."""
-        return self._flow
-
-    def __await__(self) -> Generator[Any, None, R]:
-        """Run the call to its end and give its value."""
-        return self._drained().__await__()
-
-    async def _drained(self) -> R:
-        async for _ in self._flow:
-            pass
-        return self.value
-
-    @property
-    def value(self) -> R:
-        """What the call returned. Iterate or await it first."""
-        if self._ended is None:
-            raise RuntimeError("The call has not ended yet: iterate over it to its end, or await it.")
-        return self._ended[0]
 
 
 def named(branches: Sequence[Any]) -> tuple[dict[Any, Any], bool]:

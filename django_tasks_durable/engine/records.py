@@ -14,7 +14,7 @@ from django_tasks_durable.primitives.writes import CheckpointRecord, Line, SaveC
 from .replay import TRY, Place
 
 MESSAGE_LENGTH = 2000
-LINES = {CheckpointKind.PATCH: StepKind.PATCHED}
+LINES = {CheckpointKind.PATCH: StepKind.PATCHED, CheckpointKind.UNDO: StepKind.COMPENSATED}
 
 
 def saved(
@@ -55,7 +55,7 @@ def failed(
         seconds=seconds,
     )
     message = f"{key_of(place)} failed: {said(error)}"
-    return SaveCheckpoint(lease=lease, checkpoint=record, line=step_line(place, message, Level.ERROR))
+    return SaveCheckpoint(lease=lease, checkpoint=record, line=step_line(place, message, Level.ERROR, kind=kind))
 
 
 def failed_try(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from django_tasks_durable.exceptions import ConcurrentScope, Drift, InvalidKey
 from django_tasks_durable.primitives.status import CheckpointKind
+from django_tasks_durable.primitives.undone import is_about_undoing
 from django_tasks_durable.primitives.writes import CheckpointRecord, History, MessageRecord, WaitRecord
 
 from .order import Order
@@ -71,7 +72,9 @@ class Perform:
 
 
 # A patch has no place in the order of its scope: histories of before and after it are of one order.
-UNORDERED = frozenset({CheckpointKind.PATCH})
+UNORDERED = frozenset({CheckpointKind.PATCH, CheckpointKind.UNDO})
+# That a step can be undone does not make it another primitive.
+SAME_AS = {CheckpointKind.UNDOABLE: CheckpointKind.STEP}
 
 Decision = Replayed | ReplayedFailure | Answered | MustWait | Perform
 PERFORM = Perform()
@@ -91,7 +94,7 @@ class Replay:
         for message in history.messages:
             self.messages[message.name].append(message)
         self._orders: dict[str, Order] = {}
-        self._index(record for record in history.checkpoints if record.kind not in UNORDERED)
+        self._index(record for record in history.checkpoints if _has_order(record))
         self._index(wait for wait in history.waits if wait.path not in self._checkpoints)
 
     def _index(self, records: Iterable[CheckpointRecord | WaitRecord]) -> None:
@@ -117,6 +120,15 @@ class Replay:
             self._orders.setdefault(scope + slash, Order()).heads.add(path)
             path = scope
 
+    def has(self, path: str) -> bool:
+        """Tell whether there is a checkpoint at this path."""
+        return path in self._checkpoints
+
+    @property
+    def has_undoable(self) -> bool:
+        """Whether a step was done that can be undone."""
+        return any(record.kind is CheckpointKind.UNDOABLE for record in self._checkpoints.values())
+
     def order(self, scope: str) -> Order:
         """Return the order of one scope."""
         return self._orders.get(scope) or Order()
@@ -125,7 +137,7 @@ class Replay:
         """Say what becomes of the primitive at this path; None when the history holds another kind there."""
         record = self._checkpoints.get(path)
         if record is not None:
-            if record.kind != kind:
+            if SAME_AS.get(record.kind, record.kind) != kind:
                 return None
             return ReplayedFailure(record.value) if record.failed else Replayed(record.value)
         wait = self._waits.get(path)
@@ -133,7 +145,7 @@ class Replay:
             if kind != CheckpointKind.WAIT:
                 return None
             return MustWait(wait) if wait.answer is None else Answered(wait, wait.answer)
-        if kind == CheckpointKind.STEP:
+        if kind in (CheckpointKind.STEP, CheckpointKind.UNDO):
             tries = self._tries(path)
             if tries:
                 return Perform(tries)
@@ -149,6 +161,11 @@ class Replay:
         """Tell what the history holds at a path, for a message."""
         record = self._checkpoints.get(path) or self._waits.get(path)
         return f"{path} ({record.kind})" if record is not None else path
+
+
+def _has_order(record: CheckpointRecord) -> bool:
+    is_undo = record.kind is CheckpointKind.TRY and is_about_undoing(record.path)
+    return record.kind not in UNORDERED and not is_undo
 
 
 class Scope:

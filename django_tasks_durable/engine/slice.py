@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.primitives.status import WakeReason
+from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
 from django_tasks_durable.primitives.writes import Append, ClaimedRun, History, MessageRecord, RunStore, Suspended
 from django_tasks_durable.store import user_transactions
 
 from .control import AttemptControl
 from .frame import Frame, Pending, Strand
-from .replay import Replay
+from .replay import Decision, Place, Replay
 
 if TYPE_CHECKING:
     from django_tasks_durable.compat import Task
 
     from .bodies import Body
     from .context import DurableContext
+    from .unwinding import Compensation
 
 E = TypeVar("E", bound=BaseException)
 
@@ -32,6 +33,8 @@ class Slice:
     """One stretch of a run, from its claim to its outcome: what its lines of execution share."""
 
     is_inline = False
+    is_rehearsal = False
+    enters_finished = False
 
     def __init__(
         self,
@@ -60,6 +63,9 @@ class Slice:
         self.failures: list[tuple[BaseException, str]] = []
         self.bodies: list[Body] = []
         self.partials = 0
+        # How the steps that have finished are undone, by path, in the order in which they finished.
+        self.compensations: dict[str, Compensation] = {}
+        self.is_unwinding = False
         # What patched() has answered, by path, and the lines of answers that may not be durable yet.
         self.patches: dict[str, bool] = {}
         self.owed: list[Append] = []
@@ -127,6 +133,13 @@ class Slice:
         if threading.get_ident() not in self._depths:
             self._depths[threading.get_ident()] = user_transactions.depths()
 
+    def start_over(self, replay: Replay) -> None:
+        """Take this for the history."""
+        self._replay = replay
+
+    def hear(self, place: Place, kind: CheckpointKind, decision: Decision) -> None:
+        """Hear what the history says about a primitive."""
+
     def remember(self, error: E, path: str) -> E:
         """Keep in mind that this error is the failure of a checkpoint, and return it."""
         self.failures.append((error, path))
@@ -163,6 +176,7 @@ class Slice:
             wake_at=timed[0].wake_at if timed else None,
             reason=WakeReason.NONE if is_parked or not timed else timed[0].reason,
             inbox=self.replay.inbox,
+            unwinding=self.is_unwinding,
             waits=tuple(each.wait for each in pending if each.wait is not None),
             checkpoints=tuple(each.checkpoint for each in pending if each.checkpoint is not None),
         )

@@ -14,11 +14,12 @@ from django_tasks_durable.primitives.status import CheckpointKind
 
 from .effects import Act
 from .frame import Frame
-from .replay import Perform, Replayed, ReplayedFailure
+from .replay import Perform, Place, Replayed, ReplayedFailure
 from .tries import NO_COROUTINE, Work, tried
+from .unwinding import Compensation
 from .waits import duration
 
-OPTIONS = ("atomic", "backoff", "cache", "max_attempts", "timeout")
+OPTIONS = ("atomic", "backoff", "cache", "compensate", "max_attempts", "timeout")
 
 
 def step(
@@ -33,19 +34,19 @@ def step(
     backoff: BackoffLike | None = None,
     timeout: float | timedelta | None = None,
     cache: bool = True,
+    compensate: Callable[..., Any] | None = None,
 ) -> Act[Any]:
     """Return what the function returned the first time; call it if there was none, or always without ``cache``."""
     _expect_usable(function, atomic, max_attempts)
+    if compensate is not None:
+        _expect_usable(compensate, atomic, max_attempts)
     fingerprint = codec.fingerprint(args, kwargs) if cache else ""
     seconds = _seconds(timeout)
     place = frame.begin("step", key, fingerprint)
     try:
         decision = frame.decide(place, CheckpointKind.STEP)
-        if cache and isinstance(decision, Replayed):
-            return codec.decode(decision.text)
-        if cache and isinstance(decision, ReplayedFailure):
-            raise frame.slice.remember(codec.decode_error(decision.text), place.path)
         work = Work(
+            kind=CheckpointKind.STEP if compensate is None else CheckpointKind.UNDOABLE,
             function=function,
             args=args,
             kwargs=kwargs,
@@ -56,9 +57,31 @@ def step(
             timeout=seconds,
             is_recorded=not isinstance(decision, Perform),
         )
-        return (yield from tried(frame, place, work, decision.tries if isinstance(decision, Perform) else ()))
+        is_answered = cache or frame.slice.is_rehearsal
+        if is_answered and isinstance(decision, Replayed):
+            value = codec.decode(decision.text)
+            _note(frame, place, work, value, compensate)
+            return value
+        if is_answered and isinstance(decision, ReplayedFailure):
+            raise frame.slice.remember(codec.decode_error(decision.text), place.path)
+        value = yield from tried(frame, place, work, decision.tries if isinstance(decision, Perform) else ())
+        _note(frame, place, work, value, compensate)
+        return value
     finally:
         frame.end()
+
+
+def _note(frame: Frame, place: Place, work: Work, value: Any, compensate: Callable[..., Any] | None) -> None:
+    """Keep in mind how a step that has finished is undone."""
+    if compensate is not None:
+        frame.slice.compensations[place.path] = Compensation(
+            function=compensate,
+            value=value,
+            atomic=work.atomic,
+            max_attempts=work.max_attempts,
+            backoff=work.backoff,
+            timeout=work.timeout,
+        )
 
 
 def key_for(function: Callable[..., Any]) -> str:

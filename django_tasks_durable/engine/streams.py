@@ -18,10 +18,11 @@ from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, Released
 from django_tasks_durable.store.memory import MemoryStore
 from django_tasks_durable.store.memory_run import MemoryRun
 
-from . import attempt, outcomes
+from . import attempt, outcomes, unwinding
 from .context import DurableContext
 from .control import AttemptControl
 from .drive import aflow, flow
+from .running import prepare, root
 from .slice import Slice
 from .subtasks import cancel_subtasks, track_subtasks
 
@@ -189,18 +190,21 @@ class Stream:
 
     def _slice(self, claimed: ClaimedRun) -> Generator[StreamItem, None, None]:
         slice = self._course.begin(claimed)
+        outcome: Outcome | None = None
         try:
-            call = attempt.prepare(slice)
+            call = prepare(slice)
             attempt.announce(slice)
-            act = flow(slice, attempt.root(slice, call))
-            value = yield from self._items_of(act)
-            outcome: Outcome | None = outcomes.of_value(slice, value)
+            undoing = unwinding.resumed(slice)
+            if undoing is None:
+                value = yield from self._items_of(flow(slice, root(slice, call)))
+                outcome = outcomes.of_value(slice, value)
         except GeneratorExit:
             attempt.conclude(slice, Released(lease=claimed.lease))
             raise
         except BaseException as error:
             outcome = outcomes.of_error(slice, error)
-        _settle(attempt.conclude(slice, outcome))
+            undoing = unwinding.begun(slice, outcome, error)
+        _settle(attempt.conclude(slice, outcome, undoing))
 
     def _items_of(self, partials: Generator[Any, None, Any]) -> Generator[StreamItem, None, Any]:
         while True:
@@ -255,21 +259,25 @@ class AsyncStream:
     async def _slice(self, claimed: ClaimedRun) -> AsyncGenerator[StreamItem, None]:
         slice = self._course.begin(claimed)
         values: list[Any] = []
+        outcome: Outcome | None = None
         try:
-            call = attempt.prepare(slice)
+            call = prepare(slice)
             await attempt.aannounce(slice)
-            with track_subtasks(slice):
-                async for partial in aflow(slice, attempt.root(slice, call), values.append):
-                    yield self._course.item(partial)
-            outcome: Outcome | None = outcomes.of_value(slice, values[0])
+            undoing = unwinding.resumed(slice)
+            if undoing is None:
+                with track_subtasks(slice):
+                    async for partial in aflow(slice, root(slice, call), values.append):
+                        yield self._course.item(partial)
+                outcome = outcomes.of_value(slice, values[0])
         except GeneratorExit:
             await cancel_subtasks(slice)
             await attempt.aconclude(slice, Released(lease=claimed.lease))
             raise
         except BaseException as error:
             outcome = outcomes.of_error(slice, error)
+            undoing = unwinding.begun(slice, outcome, error)
         await cancel_subtasks(slice)
-        _settle(await attempt.aconclude(slice, outcome))
+        _settle(await attempt.aconclude(slice, outcome, undoing))
 
 
 def _settle(ending: attempt.Ending | None) -> None:

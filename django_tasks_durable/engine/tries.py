@@ -175,7 +175,7 @@ def _rest(frame: Frame, place: Place, work: Work, number: int, tried: _Failed, d
         f"{records.key_of(place)}: try {number} of {work.max_attempts} failed, the next is in {delay:.3g} s: "
         f"{records.said(tried.error)}"
     )
-    line = records.step_line(place, message, Level.WARN)
+    line = records.step_line(place, message, Level.WARN, kind=work.kind)
     if work.is_recorded:
         slice.store.submit(Append(lease=slice.claimed.lease, line=line))
         yield Pause(delay)

@@ -98,7 +98,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('sequence', models.PositiveIntegerField(verbose_name='sequence')),
-                ('kind', models.CharField(choices=[('enqueued', 'Enqueued'), ('claimed', 'Claimed'), ('started', 'Started'), ('step', 'Step'), ('patched', 'Change of code'), ('log', 'Log'), ('partial', 'Partial result'), ('waiting', 'Waiting'), ('sleeping', 'Sleeping'), ('resumed', 'Resumed'), ('retried', 'Will be retried'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('cancel_requested', 'Cancel requested'), ('stale', 'Worker lost'), ('released', 'Given back'), ('message', 'Message'), ('audit', 'Operator')], max_length=20, verbose_name='kind')),
+                ('kind', models.CharField(choices=[('enqueued', 'Enqueued'), ('claimed', 'Claimed'), ('started', 'Started'), ('step', 'Step'), ('compensated', 'Compensation'), ('patched', 'Change of code'), ('log', 'Log'), ('partial', 'Partial result'), ('waiting', 'Waiting'), ('sleeping', 'Sleeping'), ('resumed', 'Resumed'), ('retried', 'Will be retried'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('cancel_requested', 'Cancel requested'), ('stale', 'Worker lost'), ('released', 'Given back'), ('message', 'Message'), ('audit', 'Operator')], max_length=20, verbose_name='kind')),
                 ('level', models.CharField(choices=[('debug', 'Debug'), ('info', 'Info'), ('success', 'Success'), ('warn', 'Warning'), ('error', 'Error')], default='info', max_length=10, verbose_name='level')),
                 ('attempt', models.PositiveIntegerField(default=0, verbose_name='attempt')),
                 ('path', models.CharField(blank=True, default='', max_length=400, verbose_name='path')),
@@ -121,7 +121,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('path', models.CharField(max_length=400, verbose_name='path')),
-                ('kind', models.CharField(choices=[('step', 'Step'), ('try', 'Failed try of a step'), ('sleep', 'Sleep'), ('wait', 'Wait'), ('call', 'Nested call'), ('patch', 'Change of code')], max_length=10, verbose_name='kind')),
+                ('kind', models.CharField(choices=[('step', 'Step'), ('try', 'Failed try of a step'), ('sleep', 'Sleep'), ('wait', 'Wait'), ('call', 'Nested call'), ('undoable', 'Step that can be undone'), ('undo', 'Compensation'), ('patch', 'Change of code')], max_length=10, verbose_name='kind')),
                 ('position', models.PositiveIntegerField(help_text='Place in the order of its scope.')),
                 ('fingerprint', models.CharField(blank=True, default='', max_length=32)),
                 ('failed', models.BooleanField(default=False, verbose_name='failed')),

@@ -25,6 +25,7 @@ class StepKind(models.TextChoices):
     CLAIMED = "claimed", pgettext_lazy("Step", "Claimed")
     STARTED = "started", pgettext_lazy("Step", "Started")
     STEP = "step", pgettext_lazy("Step", "Step")
+    COMPENSATED = "compensated", pgettext_lazy("Step", "Compensation")
     PATCHED = "patched", pgettext_lazy("Step", "Change of code")
     LOG = "log", pgettext_lazy("Step", "Log")
     PARTIAL = "partial", pgettext_lazy("Step", "Partial result")
@@ -60,6 +61,8 @@ class CheckpointKind(models.TextChoices):
     SLEEP = "sleep", pgettext_lazy("Checkpoint", "Sleep")
     WAIT = "wait", pgettext_lazy("Checkpoint", "Wait")
     CALL = "call", pgettext_lazy("Checkpoint", "Nested call")
+    UNDOABLE = "undoable", pgettext_lazy("Checkpoint", "Step that can be undone")
+    UNDO = "undo", pgettext_lazy("Checkpoint", "Compensation")
     PATCH = "patch", pgettext_lazy("Checkpoint", "Change of code")
 
 

@@ -220,6 +220,7 @@ class Suspended:
 
     ``parked`` tells WAITING (only a message or the deadline wakes it) from READY with a due time (sleep, poll, step retry).
     The suspension holds only while the run's inbox still is ``inbox``; otherwise the run is READY again at once.
+    ``unwinding`` says that the run is being undone already, so that a request to cancel it changes nothing.
     """
 
     lease: Lease
@@ -229,6 +230,7 @@ class Suspended:
     inbox: int
     waits: tuple[WaitRequest, ...] = ()
     checkpoints: tuple[CheckpointRecord, ...] = ()
+    unwinding: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

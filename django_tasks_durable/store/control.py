@@ -19,6 +19,7 @@ from django.db import connections, transaction
 from django.db.models import Exists, OuterRef
 
 from django_tasks_durable import signals
+from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import (
     AlreadyResolved,
@@ -43,6 +44,7 @@ from django_tasks_durable.primitives.status import (
     derive_state,
     may_move,
 )
+from django_tasks_durable.primitives.undone import MARK, undone
 
 from . import keys, vendors
 
@@ -54,18 +56,24 @@ NAME_LENGTH = 200
 def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunStatus:
     """Cancel a run, at once if nobody runs it, else at its next primitive or heartbeat. A finished run stays as it is.
 
-    Raise RunNotFound.
+    One whose task says ``compensate_on_cancel`` is due now, to undo what it did. Raise RunNotFound.
     """
     with changing(run_id, using, act="cancel", by=by, first=keys.lock) as change:
         run = change.run
         if run.status in FINISHED:
             return RunStatus(run.status)
-        if run.status in LEASED and run.cancel_requested_at is not None:
+        is_undone_first = run.lease_token > 0 and compensates_on_cancel(run.options)
+        if run.cancel_requested_at is not None and (run.status in LEASED or is_undone_first):
             return RunStatus(run.status)
         if run.cancel_requested_at is None:
             change.set(cancel_requested_at=change.at, cancel_reason=reason[:REASON_LENGTH])
-        if run.status in LEASED:
+        if run.status in LEASED or is_undone_first:
             change.say(StepKind.CANCEL_REQUESTED, reason, level=Level.WARN)
+        if is_undone_first and run.status not in LEASED:
+            if run.status == RunStatus.WAITING:
+                change.move(RunStatus.READY)
+            change.wake(WakeReason.OPERATOR)
+        if run.status in LEASED or is_undone_first:
             return RunStatus(run.status)
         change.move(RunStatus.CANCELLED)
         change.set(finished_at=change.at, due_at=None, wake_reason=WakeReason.NONE)
@@ -77,8 +85,8 @@ def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunSt
 def retry(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
     """Start a failed or cancelled run anew; what its checkpoints remember is not done again.
 
-    A run that has used up its attempts gets one more. Raise RunNotFound, InvalidTransition for any other run, or KeyHeld
-    when another run has one of its keys by now.
+    A run that has used up its attempts gets one more; steps that were undone are done again. Raise RunNotFound,
+    InvalidTransition for any other run, or KeyHeld when another run has one of its keys by now.
     """
     with changing(run_id, using, act="retry", by=by, first=keys.take_again) as change:
         run = change.run
@@ -95,6 +103,7 @@ def retry(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
             deliveries=0,
             max_attempts=max(run.max_attempts, run.attempts + 1),
         )
+        _forget_undone(run.id, using)
         change.say(StepKind.AUDIT, "Retried")
         return RunStatus.READY
 
@@ -263,6 +272,13 @@ def _wait_for(change: Change, token: str | None, using: str) -> Wait:
     if len(candidates) > 1:
         raise AmbiguousResume(run.id, [wait.token for wait in candidates])
     return candidates[0]
+
+
+def _forget_undone(run_id: UUID, using: str) -> None:
+    checkpoints = Checkpoint.objects.using(using).filter(run_id=run_id)
+    if not checkpoints.filter(path=MARK).exists():
+        return
+    checkpoints.filter(path__in=undone(checkpoints.values_list("path", "kind", "failed"))).delete()
 
 
 def check_size(what: str, text: str, run: TaskRun) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import LEASED, Level, RunStatus, StepKind, WakeReason, may_move
 from django_tasks_durable.primitives.writes import (
@@ -61,6 +62,7 @@ class Delta:
     worker_ids: str | None = None
     error_code: str = ""
     attempts: int = 0
+    unwinding: bool = False
 
     @property
     def lease(self) -> Lease:
@@ -158,6 +160,7 @@ class Delta:
         self.waits.extend(write.waits)
         self.checkpoints.extend(write.checkpoints)
         self.due_at, self.reason, self.inbox = write.wake_at, write.reason, write.inbox
+        self.unwinding = write.unwinding
 
     def _end(self, status: RunStatus, line: Line) -> None:
         if self.status is not None:
@@ -175,7 +178,13 @@ class Delta:
         """
         if self.is_decided:
             return self.status
-        if cancel_requested and self.status is not RunStatus.CANCELLED:
+        if cancel_requested and self.unwinding:
+            return self.status
+        if cancel_requested and self.status is not RunStatus.FAILED and compensates_on_cancel(self.claimed.options):
+            # Its next slice sees the request and undoes what was done.
+            if self.status is not RunStatus.CANCELLED:
+                self.status, self.due_at, self.reason = RunStatus.READY, None, WakeReason.OPERATOR
+        elif cancel_requested and self.status is not RunStatus.CANCELLED:
             self.lines[-1] = Line(kind=StepKind.CANCELLED, level=Level.WARN)
             self.status, self.due_at, self.reason = RunStatus.CANCELLED, None, WakeReason.NONE
             self.error_code = ""

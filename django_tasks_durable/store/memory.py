@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.exceptions import (
     AlreadyResolved,
     DeadlinePassed,
@@ -250,8 +251,11 @@ class MemoryStore:
             if run.status in FINISHED:
                 return run.status
             run.cancel_requested = True
-            if run.status in LEASED:
+            is_undone_first = run.token > 0 and compensates_on_cancel(run.options)
+            if run.status in LEASED or is_undone_first:
                 run.lines.append(Line(kind=StepKind.CANCEL_REQUESTED, level=Level.WARN))
+                if run.status not in LEASED:
+                    run.status, run.wake_reason, run.due_at = RunStatus.READY, WakeReason.OPERATOR, self.now()
             else:
                 run.status, run.finished_at, run.due_at = RunStatus.CANCELLED, self.now(), None
                 run.lines.append(Line(kind=StepKind.CANCELLED, level=Level.WARN))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django_tasks_durable import __version__
+from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.exceptions import WorkerCrashed
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import FINISHED, LEASED, Level, RunStatus, StepKind, WakeReason, may_move
@@ -139,7 +140,7 @@ def _sweep_batch(session: Session) -> list[UUID]:
     with session.transaction():
         columns = (
             "r.id, r.status, r.deliveries, r.max_deliveries, r.cancel_requested_at, r.attempts, r.last_sequence, "
-            f"r.lease_worker, r.errors, r.worker_ids, r.lease_token, {keys.HOLDS_KEYS}"
+            f"r.lease_worker, r.errors, r.worker_ids, r.lease_token, r.options, {keys.HOLDS_KEYS}"
         )
         rows = session.execute(
             f"{_ORPHANS.format(columns=columns)} ORDER BY r.id LIMIT {SWEPT_AT_ONCE} {session.brand.lock_only('r')}"
@@ -168,13 +169,14 @@ def _give_back_or_fail(session: Session, row: tuple[object, ...]) -> RunStatus:
         errors,
         worker_ids,
         token,
+        options,
     ) = row
     was_running = status == RunStatus.RUNNING
     lost = int(str(deliveries)) + was_running
     after, code, reason = RunStatus.READY, "", WakeReason.STALE
     kind, level, message = StepKind.STALE, Level.WARN, str(worker_id)
     failures, workers = str(errors), str(worker_ids)
-    if cancelling is not None:
+    if cancelling is not None and not compensates_on_cancel(str(options)):
         after, kind, reason = RunStatus.CANCELLED, StepKind.CANCELLED, WakeReason.NONE
     elif was_running and lost >= int(str(max_deliveries)):
         crash = WorkerCrashed(lost)
@@ -209,12 +211,14 @@ def give_back_orphans(session: Session, worker_id: str, held: Collection[UUID]) 
     """
     with session.transaction():
         rows = session.execute(
-            f"SELECT id, lease_token, attempts, last_sequence, cancel_requested_at, {keys.HOLDS_KEYS} FROM {RUNS} r "
+            f"SELECT id, lease_token, attempts, last_sequence, cancel_requested_at, options, {keys.HOLDS_KEYS} FROM {RUNS} r "
             f"WHERE status IN ('CLAIMED', 'RUNNING') AND lease_worker = %s ORDER BY id {session.brand.lock}",
             (worker_id,),
         )
         orphans = [row for row in rows if session.as_uuid(row[0]) not in held]
-        for run_id, token, attempts, last_sequence, cancelling, holds_keys in orphans:
+        for run_id, token, attempts, last_sequence, cancelling, options, holds_keys in orphans:
+            if compensates_on_cancel(options):  # whoever takes it next undoes what it did
+                cancelling = None
             if cancelling is not None and holds_keys:
                 owner = session.as_uuid(run_id)
                 if keys.lock_at_once(session, [owner]):

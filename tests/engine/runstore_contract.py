@@ -383,6 +383,41 @@ class RunStoreContract:
         house.cancel(claimed.run_id)
         assert store.commit(self.writes(claimed)[kind]).result(10).status is RunStatus.CANCELLED
 
+    @pytest.mark.parametrize("kind", ["failure to be retried", "suspension", "release"])
+    def test_a_run_that_is_to_be_undone_when_cancelled_is_due_for_it_at_once(self, house: House, kind: str) -> None:
+        claimed, store = self.claimed(house, compensate_on_cancel=True)
+        house.cancel(claimed.run_id)
+        writes = {**self.writes(claimed), "failure to be retried": failure(claimed, retry_at=claimed.now_at)}
+        assert store.commit(writes[kind]).result(10).status is RunStatus.READY
+        second, store = self.again(house, claimed)
+        assert store.commit(Started(lease=second.lease)).result(10).cancel_requested
+        assert store.commit(Cancelled(lease=second.lease)).result(10).status is RunStatus.CANCELLED
+
+    def test_a_run_that_is_being_undone_waits_however_often_it_is_cancelled(self, house: House) -> None:
+        claimed, store = self.claimed(house, compensate_on_cancel=True)
+        house.cancel(claimed.run_id)
+        due = claimed.now_at + timedelta(hours=1)
+        rest = Suspended(
+            lease=claimed.lease, parked=False, wake_at=due, reason=WakeReason.STEP_RETRY, inbox=claimed.inbox,
+            unwinding=True,
+        )  # fmt: skip
+        assert store.commit(rest).result(10).status is RunStatus.READY
+        assert house.look(claimed.run_id).due_at == due
+
+    def test_a_run_to_be_undone_that_waits_is_due_when_it_is_cancelled(self, house: House) -> None:
+        claimed, store = self.claimed(house, compensate_on_cancel=True)
+        store.commit(parked(claimed)).result(10)
+        house.cancel(claimed.run_id)
+        house.cancel(claimed.run_id)
+        assert house.look(claimed.run_id).status is RunStatus.READY
+        second, store = self.again(house, claimed)
+        assert store.commit(Started(lease=second.lease)).result(10).cancel_requested
+
+    def test_a_run_to_be_undone_that_never_began_is_cancelled_at_once(self, house: House) -> None:
+        run_id = house.create(compensate_on_cancel=True)
+        house.cancel(run_id)
+        assert house.look(run_id).status is RunStatus.CANCELLED
+
     def test_a_success_wins_over_a_request_to_cancel(self, house: House) -> None:
         claimed, store = self.claimed(house)
         house.cancel(claimed.run_id)

@@ -25,6 +25,7 @@ simple = st.one_of(
     st.tuples(st.just("log"), st.just(""), st.just(0)),
     st.tuples(st.just("uncached"), st.sampled_from("ab"), st.integers()),
     st.tuples(st.just("patch"), st.sampled_from("ab"), st.just(0)),
+    st.tuples(st.just("book"), st.sampled_from("ab"), st.integers()),
 )
 
 
@@ -40,9 +41,18 @@ def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 programs = st.lists(st.recursive(simple, nested, max_leaves=8), max_size=6)
 
 
+#: What was undone, in order.
+undone: list[Any] = []
+
+
 def refuse(value: object) -> None:
     """Fail."""
     raise LookupError(f"refused {value}")
+
+
+def undo(value: Any) -> None:
+    """Take note of a value that is undone."""
+    undone.append(value)
 
 
 def one(value: Any) -> Any:
@@ -60,6 +70,8 @@ def interpret(context: Any, program: list[Any]) -> Iterator[Any]:
                 found.append(context.step(key, one, value))
             case "atomic":
                 found.append(context.step(key, one, value, atomic=True))
+            case "book":
+                found.append(context.step(key, one, value, compensate=undo))
             case "fail":
                 try:
                     context.step(key, refuse, value)
@@ -95,6 +107,8 @@ async def ainterpret(context: Any, program: list[Any]) -> AsyncIterator[Any]:
         match what:
             case "step" | "atomic":
                 found.append(await context.astep(key, one, value, atomic=what == "atomic"))
+            case "book":
+                found.append(await context.astep(key, one, value, compensate=undo))
             case "fail":
                 try:
                     await context.astep(key, refuse, value)
@@ -123,14 +137,32 @@ async def ainterpret(context: Any, program: list[Any]) -> AsyncIterator[Any]:
     context.finish(found)
 
 
-def played(task: Any, program: list[Any], deaths: dict[int, bool]) -> tuple[dict[str, Any], int]:
+@local
+def doomed(context: Any, program: list[Any]) -> Iterator[Any]:
+    """Do what a program says, and fail."""
+    yield from context.call(interpret, program)
+    refuse(program)
+
+
+@local
+async def adoomed(context: Any, program: list[Any]) -> AsyncIterator[Any]:
+    """See doomed."""
+    async for partial in context.acall(ainterpret, program):
+        yield partial
+    refuse(program)
+
+
+def played(
+    task: Any, program: list[Any], deaths: dict[int, bool], ending: RunStatus = RunStatus.SUCCESSFUL
+) -> tuple[dict[str, Any], int]:
     """Play a program to its end; return what remains and how many commits it took."""
+    undone.clear()
     clock.freeze()
     try:
         store = MortalStore(deaths)
         bench = Bench(task, program, store=store)
         drive(bench)
-        assert bench.run.status is RunStatus.SUCCESSFUL, bench.run.errors
+        assert bench.run.status is ending, bench.run.errors
         # Branches end in any order, and who dies may change which came first.
         found = remains(bench)
         return found, store.commits
@@ -152,3 +184,26 @@ def test_an_async_generator_program_survives_any_deaths(program: list[Any], deat
     expected, _ = played(ainterpret, program, {})
     found, _ = played(ainterpret, program, deaths)
     assert found == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(program=programs, deaths=st.dictionaries(st.integers(1, 30), st.booleans(), max_size=4))
+def test_a_program_that_fails_is_undone_whatever_dies(program: list[Any], deaths: dict[int, bool]) -> None:
+    expected, _ = played(doomed, program, {}, RunStatus.FAILED)
+    values = list(undone)
+    found, _ = played(doomed, program, deaths, RunStatus.FAILED)
+    # The mark names the steps in the order in which they ended, which branches may do in any.
+    assert _unmarked(found) == _unmarked(expected)
+    assert set(undone) == set(values)
+
+
+@settings(max_examples=25, deadline=None)
+@given(program=programs, deaths=st.dictionaries(st.integers(1, 30), st.booleans(), max_size=4))
+def test_an_async_program_that_fails_is_undone_whatever_dies(program: list[Any], deaths: dict[int, bool]) -> None:
+    expected, _ = played(adoomed, program, {}, RunStatus.FAILED)
+    found, _ = played(adoomed, program, deaths, RunStatus.FAILED)
+    assert _unmarked(found) == _unmarked(expected)
+
+
+def _unmarked(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found["checkpoints"], "undo:": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -22,7 +23,8 @@ class MemoryHouse:
         self.store = MemoryStore()
 
     def create(self, **options: Any) -> UUID:
-        return self.store.create("tests.engine.samples.add", **options)
+        told = json.dumps(options, separators=(",", ":"))
+        return self.store.create("tests.engine.samples.add", options=told)
 
     def claim(self, run_id: UUID) -> ClaimedRun | None:
         return self.store.claim(run_id)

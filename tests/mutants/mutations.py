@@ -271,4 +271,25 @@ MUTANTS = [
         ("django_tasks_durable/executors/thread.py", "since_check = leave_clean(since_check)", "since_check = 0"),
         tests="tests/faults/test_hostile.py::test_the_next_task_on_the_thread_finds_the_connection_clean",
     ),
+    # --- changed code, and what is undone
+    _mutant(
+        "the body goes on although its run is being undone",
+        (ENGINE + "unwinding.py", "if slice.claimed.is_fresh or not slice.replay.has(MARK):", "if True:"),
+        tests="tests/engine/test_compensation.py",
+    ),
+    _mutant(
+        "a compensation is done again after a crash",
+        (ENGINE + "unwinding.py", "        if isinstance(decision, Replayed):\n            return \"\"\n", ""),
+        tests="tests/engine/test_compensation.py",
+    ),
+    _mutant(
+        "a run that is to be undone is cancelled at once",
+        (STORE + "control.py", "is_undone_first = run.lease_token > 0 and compensates_on_cancel(run.options)", "is_undone_first = False"),
+        tests="tests/store/test_contract.py",
+    ),
+    _mutant(
+        "a patch is durable some time",
+        (ENGINE + "tries.py", "    yield from settled(frame.slice)\n", ""),
+        tests="tests/engine/test_patches.py",
+    ),
 ]  # fmt: skip

@@ -132,6 +132,20 @@ def test_a_lost_run_that_was_to_be_cancelled_is(session: vendors.Session, claime
     assert row.finished_at is not None
 
 
+def test_a_lost_run_that_was_to_be_undone_when_cancelled_is_given_back_for_it(session: vendors.Session) -> None:
+    acts.register(session)
+    acts.enqueue(compensate_on_cancel=True)
+    claimed = acts.claim(session)[0]
+    control.cancel(claimed.run_id, using="default")
+    acts.lose_worker(session)
+
+    assert acts.run(claimed.run_id).status == RunStatus.READY
+    second = acts.claim(session)[0]
+    assert workers.give_back_orphans(session, acts.WORKER, held=[]) == [second.run_id]
+    row = acts.run(claimed.run_id)
+    assert (row.status, row.cancel_requested_at is None) == (RunStatus.READY, False)
+
+
 def test_what_ended_before_the_sweep_stays(session: vendors.Session, claimed: ClaimedRun) -> None:
     acts.hand_in(session, claimed, Succeeded(lease=claimed.lease, result="1"))
 

@@ -20,10 +20,12 @@ ASKED = {"permission": 255, "form": 255, "event": 200}
 # What the last part of a path begins with, for each kind of checkpoint.
 HEADS = {
     CheckpointKind.STEP: ("step:", "link:"),
-    CheckpointKind.TRY: ("step:",),
+    CheckpointKind.TRY: ("step:", "undo:"),
     CheckpointKind.SLEEP: ("sleep:",),
     CheckpointKind.WAIT: ("wait:", "approval:", "webhook:", "recv:", "event:"),
     CheckpointKind.CALL: ("call:", "branch:"),
+    CheckpointKind.UNDOABLE: ("step:",),
+    CheckpointKind.UNDO: ("undo:",),
     CheckpointKind.PATCH: ("patch:",),
 }
 

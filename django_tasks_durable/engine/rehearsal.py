@@ -1,0 +1,118 @@
+"""A rehearsal: a body replayed on its history without any effect, up to the first primitive that is not answered there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, TypeVar
+
+from django_tasks_durable.exceptions import EndOfHistory
+from django_tasks_durable.primitives.status import CheckpointKind
+from django_tasks_durable.primitives.writes import (
+    AtomicBody,
+    ClaimedRun,
+    History,
+    SaveCheckpoint,
+    Verdict,
+    Write,
+)
+
+from .control import AttemptControl
+from .effects import Act
+from .frame import Frame, Pending, Strand
+from .replay import Decision, Place, Replay, Replayed, ReplayedFailure
+from .running import prepare, root
+from .slice import Slice
+
+if TYPE_CHECKING:
+    from .context import DurableContext
+
+T = TypeVar("T")
+
+# What is inside of it is rehearsed, whether it has ended or not; and which way a body goes is no effect.
+ENTERED = frozenset({CheckpointKind.CALL, CheckpointKind.PATCH})
+
+
+class Rehearsal(Slice):
+    """A slice that does nothing. Whatever would be done ends it, for the body too.
+
+    With ``enters_finished`` the bodies of nested calls that have ended are rehearsed as well.
+    """
+
+    is_rehearsal = True
+
+    def __init__(
+        self,
+        claimed: ClaimedRun,
+        history: History,
+        make_context: Callable[[Frame], DurableContext],
+        *,
+        enters_finished: bool = False,
+    ) -> None:
+        super().__init__(claimed, _SilentStore(self), AttemptControl(), make_context)
+        self.enters_finished = enters_finished
+        self.ended: EndOfHistory | None = None
+        self._replay = Replay(history)
+
+    def end(self, path: str) -> EndOfHistory:
+        """Let the rehearsal be over."""
+        self.ended = self.ended or EndOfHistory(path)
+        return self.ended
+
+    def check(self) -> None:
+        """See Slice.check()."""
+        if self.ended is not None:
+            raise self.ended
+        super().check()
+
+    def hear(self, place: Place, kind: CheckpointKind, decision: Decision) -> None:
+        """See Slice.hear()."""
+        if kind not in ENTERED and not isinstance(decision, Replayed | ReplayedFailure):
+            raise self.end(place.path)
+
+    def suspend(self, strand: Strand, *pending: Pending) -> None:
+        """See Slice.suspend()."""
+        raise self.end(pending[0].path)
+
+    def start_timeout(self, seconds: float | None) -> None:
+        """A rehearsal takes the time it takes."""
+
+
+def rehearse(rehearsal: Rehearsal) -> Act[BaseException | None]:
+    """Replay the body as far as its history goes; return what it raised. What drifted is the rehearsal's ``doom``."""
+    try:
+        yield from root(rehearsal, prepare(rehearsal))
+        rehearsal.root.finish()
+    except (EndOfHistory, Exception) as error:
+        return error
+    return None
+
+
+class _SilentStore:
+    """A RunStore that ends the rehearsal instead of writing."""
+
+    is_blocking = False
+
+    def __init__(self, rehearsal: Rehearsal) -> None:
+        self._rehearsal = rehearsal
+
+    def history(self, claimed: ClaimedRun) -> History:
+        """See RunStore.history()."""
+        raise AssertionError("a rehearsal is given its history")
+
+    def submit(self, write: Write) -> None:
+        """See RunStore.submit()."""
+        if not (isinstance(write, SaveCheckpoint) and write.checkpoint.kind is CheckpointKind.PATCH):
+            raise self._rehearsal.end("")
+
+    def commit(self, write: Write) -> Future[Verdict]:
+        """See RunStore.commit()."""
+        raise self._rehearsal.end(write.checkpoint.path if isinstance(write, SaveCheckpoint) else "")
+
+    def keep(self, write: Write) -> Verdict:
+        """See RunStore.keep()."""
+        return self.commit(write).result()
+
+    def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
+        """See RunStore.atomic()."""
+        raise self._rehearsal.end("")
