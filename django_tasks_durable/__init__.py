@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from .engine.context import approval as approval
     from .engine.context import get_context as get_context
     from .engine.context import interrupt as interrupt
+    from .engine.context import join as join
     from .engine.context import log as log
     from .engine.context import patched as patched
+    from .engine.context import pause as pause
+    from .engine.context import poll as poll
     from .engine.context import progress as progress
     from .engine.context import recv as recv
     from .engine.context import sleep as sleep
+    from .engine.context import spawn as spawn
     from .engine.context import step as step
     from .engine.context import wait as wait
     from .engine.context import wait_event as wait_event
@@ -74,11 +78,14 @@ _HOMES = {
     "get_context": "engine.context",
     "has_snapshot": "engine.portable",
     "interrupt": "engine.context",
+    "join": "engine.context",
     "log": "engine.context",
     "looks_like_snapshot": "engine.portable",
     "merge_snapshots": "engine.portable",
     "patched": "engine.context",
     "pending_snapshots": "engine.portable",
+    "pause": "engine.context",
+    "poll": "engine.context",
     "progress": "engine.context",
     "recv": "engine.context",
     "remove_key": "engine.portable",
@@ -87,6 +94,7 @@ _HOMES = {
     "send": "backend.messages",
     "sleep": "engine.context",
     "snapshot_of": "engine.portable",
+    "spawn": "engine.context",
     "step": "engine.context",
     "task": "authoring.tasks",
     "transform_value": "engine.portable",
@@ -119,11 +127,14 @@ __all__ = [
     "get_context",
     "has_snapshot",
     "interrupt",
+    "join",
     "log",
     "looks_like_snapshot",
     "merge_snapshots",
     "patched",
+    "pause",
     "pending_snapshots",
+    "poll",
     "progress",
     "recv",
     "remove_key",
@@ -132,6 +143,7 @@ __all__ = [
     "send",
     "sleep",
     "snapshot_of",
+    "spawn",
     "step",
     "task",
     "transform_value",

@@ -291,6 +291,46 @@ class WaitTimeout(DurableError, TimeoutError):
         super().__init__(f"Nobody answered {path!r} before its deadline. Give it a default, or catch WaitTimeout.")
 
 
+class PollTimeout(DurableError, TimeoutError):
+    """What was polled for did not come in time, or not in so many polls."""
+
+    code = "POLL_TIMEOUT"
+
+    def __init__(self, path: str, polls: int) -> None:
+        self.path, self.polls = path, polls
+        super().__init__(f"{path!r} was polled {polls} time(s) in vain. Give it longer, or catch PollTimeout.")
+
+
+class NotSpawnable(DurableError, TypeError):
+    """This cannot be started as a child with a run of its own."""
+
+    code = "NOT_SPAWNABLE"
+
+    def __init__(self, callee: object, problem: str) -> None:
+        self.callee, self.problem = str(callee), problem
+        super().__init__(f"{callee} cannot be started as a child: {problem}")
+
+
+class ChildFailed(DurableError):
+    """A child ended in an error, told by its class path and message. ``run_id`` is the child's."""
+
+    code = "CHILD_FAILED"
+
+    def __init__(self, run_id: UUID, exception_class_path: str, message: str) -> None:
+        self.run_id, self.exception_class_path, self.message = run_id, exception_class_path, message
+        super().__init__(f"Child {run_id} failed with {exception_class_path}: {message}")
+
+
+class ChildCancelled(DurableError):
+    """A child was cancelled. ``run_id`` is the child's."""
+
+    code = "CHILD_CANCELLED"
+
+    def __init__(self, run_id: UUID) -> None:
+        self.run_id = run_id
+        super().__init__(f"Child {run_id} was cancelled. Retry it, then its parent; or catch ChildCancelled.")
+
+
 class TaskTimeout(DurableError, TimeoutError):
     """An attempt took longer than the task's ``timeout``."""
 

@@ -16,8 +16,9 @@ from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResul
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.writes import ClaimedRun
 
-from . import approvals, messages, nesting, notes, patches, steps, waits
+from . import approvals, children, messages, nesting, notes, patches, polls, steps, waits
 from .bodies import CURRENT
+from .children import ChildHandle
 from .drive import arun, run
 from .effects import Act
 from .frame import Frame
@@ -30,12 +31,16 @@ __all__ = [
     "approval",
     "get_context",
     "interrupt",
+    "join",
     "log",
     "patched",
+    "pause",
+    "poll",
     "progress",
     "recv",
     "register_result_factory",
     "sleep",
+    "spawn",
     "step",
     "wait",
     "wait_event",
@@ -307,6 +312,35 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
     def _wait_event(self, name: str, timeout: float | timedelta | None, default: Any) -> Act[Any]:
         return messages.listen(self._frame, name, duration_or_none(timeout, "timeout"), default)
 
+    def poll(
+        self, key: str, function: Callable[..., Any], /, *args: Any, every: float | timedelta,
+        timeout: float | timedelta | None = None, max_polls: int | None = None,
+        until: Callable[[Any], Any] | None = None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """Call a function ``every`` so often, with the slot free in between, and remember its first value that will do.
+
+        That is one that is not None, or one that ``until`` accepts. PollTimeout is raised after ``timeout`` or ``max_polls``.
+        """
+        question = polls.Question.of(function, args, kwargs, every, timeout, max_polls, until)
+        return run(self._frame.slice, polls.poll(self._frame, key, question))
+
+    async def apoll(
+        self, key: str, function: Callable[..., Any], /, *args: Any, every: float | timedelta,
+        timeout: float | timedelta | None = None, max_polls: int | None = None,
+        until: Callable[[Any], Any] | None = None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """See poll(). The function may be a coroutine function."""
+        question = polls.Question.of(function, args, kwargs, every, timeout, max_polls, until)
+        return await arun(self._frame.slice, polls.poll(self._frame, key, question))
+
+    def pause(self, key: str = "pause") -> None:
+        """Give the worker's slot back and go on when others have had their turn."""
+        run(self._frame.slice, polls.pause(self._frame, key))
+
+    async def apause(self, key: str = "pause") -> None:
+        """See pause()."""
+        await arun(self._frame.slice, polls.pause(self._frame, key))
+
     # --- whom it calls
 
     @overload
@@ -340,6 +374,47 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         named, has_names = nesting.named(branches)
         values = await arun(self._frame.slice, nesting.gather(self._frame, named, return_exceptions))
         return values if has_names else list(values.values())
+
+    @overload
+    def spawn(
+        self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, key: str | None = None, abandon: bool = False,
+        **kwargs: Any,
+    ) -> ChildHandle[R]: ...  # fmt: skip
+    @overload
+    def spawn(
+        self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[Any]: ...
+    def spawn(
+        self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[Any]:
+        """Start a task as a child with a run of its own, once, and go on at once with a handle to it.
+
+        The child is cancelled when this run fails or is cancelled, unless ``abandon``. Without a key the task's name is the key.
+        """
+        return run(self._frame.slice, children.spawn(self._frame, task, args, kwargs, key, abandon))
+
+    @overload
+    async def aspawn(
+        self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, key: str | None = None, abandon: bool = False,
+        **kwargs: Any,
+    ) -> ChildHandle[R]: ...  # fmt: skip
+    @overload
+    async def aspawn(
+        self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[Any]: ...
+    async def aspawn(
+        self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[Any]:
+        """See spawn()."""
+        return await arun(self._frame.slice, children.spawn(self._frame, task, args, kwargs, key, abandon))
+
+    def join(self, *handles: ChildHandle[Any], return_exceptions: bool = False) -> list[Any]:
+        """Wait until these children have ended, suspended once, and return their results in order."""
+        return run(self._frame.slice, children.join(self._frame, handles, return_exceptions))
+
+    async def ajoin(self, *handles: ChildHandle[Any], return_exceptions: bool = False) -> list[Any]:
+        """See join()."""
+        return await arun(self._frame.slice, children.join(self._frame, handles, return_exceptions))
 
     # --- what it tells
 
@@ -432,3 +507,25 @@ def progress(percent: float | None = None, label: str | None = None, /, **meta: 
 def log(message: str, /, **options: Any) -> None:
     """See DurableContext.log()."""
     get_context().log(message, **options)
+
+
+def spawn(task: Any, /, *args: Any, **options: Any) -> ChildHandle[Any]:
+    """See DurableContext.spawn(). Outside of a task the child runs to its end at once."""
+    return get_context().spawn(task, *args, **options)
+
+
+def join(*handles: ChildHandle[Any], return_exceptions: bool = False) -> list[Any]:
+    """See DurableContext.join()."""
+    if CURRENT.get() is None:
+        return [handle.join(return_exceptions=return_exceptions) for handle in handles]
+    return get_context().join(*handles, return_exceptions=return_exceptions)
+
+
+def poll(key: str, function: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
+    """See DurableContext.poll(). Outside of a task it does not wait between two polls."""
+    return get_context().poll(key, function, *args, **options)
+
+
+def pause(key: str = "pause") -> None:
+    """See DurableContext.pause(). Outside of a task it does nothing."""
+    get_context().pause(key)

@@ -9,28 +9,31 @@ from typing import TYPE_CHECKING, Any
 from django_tasks_durable.exceptions import Drift, InsideAtomicStep, StepTimeout, Suspend, SuspensionSwallowed
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
-from django_tasks_durable.primitives.writes import Append, CheckpointRecord, SetProgress, WaitRequest
+from django_tasks_durable.primitives.writes import Append, Awaited, CheckpointRecord, SetProgress, WaitRequest
 
 from .replay import Decision, Place, Scope
 
 if TYPE_CHECKING:
+    from .childstream import Cursor
     from .context import DurableContext
     from .slice import Slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """What one line of execution waits for: a question, or an instant. ``has_default``: no answer will do, too."""
+    """What one line of execution waits for: a question, children, or an instant. ``has_default``: no answer will do, too."""
 
     path: str
     wake_at: datetime | None
     reason: WakeReason = WakeReason.NONE
+    awaited: Awaited | None = None
     is_question: bool = False
     has_default: bool = False
     request: str = "null"
     token: str = ""
     wait: WaitRequest | None = None
     checkpoint: CheckpointRecord | None = None
+    forget: tuple[str, ...] = ()
 
 
 class Limit:
@@ -90,7 +93,7 @@ class Strand:
 class Frame:
     """Where a body stands: its slice, its line of execution and its scope."""
 
-    __slots__ = ("_context", "_scope", "_under", "finished", "path", "slice", "strand")
+    __slots__ = ("_context", "_scope", "_under", "cursors", "finished", "path", "slice", "strand")
 
     def __init__(self, slice: Slice, strand: Strand, path: str) -> None:
         self.slice = slice
@@ -101,6 +104,8 @@ class Frame:
         self._scope: Scope | None = None
         self._context: DurableContext | None = None
         self._under: list[Frame] = []
+        # The children's streams that this body is iterating over.
+        self.cursors: list[Cursor] = []
 
     @property
     def scope(self) -> Scope:
@@ -131,6 +136,8 @@ class Frame:
     def begin(self, kind: str, key: str, fingerprint: str = "") -> Place:
         """Take the next place for a primitive. Raise what forbids it before anything is done."""
         self.check(f"{kind}:{key}")
+        for cursor in self.cursors:
+            cursor.remember()
         try:
             return self.scope.begin(kind, key, fingerprint)
         except Drift as drift:

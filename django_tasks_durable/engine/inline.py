@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import RunStatus
-from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, History, Verdict, Write
+from django_tasks_durable.primitives.writes import AtomicBody, ChildRecord, ClaimedRun, History, Verdict, Write
 from django_tasks_durable.store import user_transactions
 
 from .control import AttemptControl
@@ -80,6 +80,17 @@ class InlineSlice(Slice):
 
     def pause(self, seconds: float) -> None:
         """Wait for nothing."""
+        self._ahead += timedelta(seconds=seconds)
+
+    def child(self, run_id: UUID) -> ChildRecord | None:
+        """See Slice.child(). A child was run to its end when it was started."""
+        done = self.done_at_once.get(run_id)
+        return None if done is None else done[0]
+
+    def streamed(self, path: str, run_id: UUID, after: int) -> Sequence[tuple[int, str]]:
+        """See Slice.streamed()."""
+        done = self.done_at_once.get(run_id)
+        return [] if done is None else [each for each in done[1] if each[0] > after]
 
     def suspend(self, strand: Strand, *pending: Pending) -> None:
         """Let the awaited instant be now. Raise Interrupted for a question that has no default."""

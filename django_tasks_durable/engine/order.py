@@ -21,6 +21,10 @@ class Order:
         """Take up one more record."""
         self._written.append((position, path, fingerprint))
 
+    def paths(self, start: int, end: int) -> set[str]:
+        """Return the paths whose last known position lies between these, the end not included."""
+        return {path for position, path, _ in self._written if start <= position < end}
+
     @property
     def compared(self) -> list[tuple[str, str]]:
         """Path and fingerprint by position, up to where the order can be compared.

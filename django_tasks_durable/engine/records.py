@@ -8,10 +8,11 @@ from typing import Any
 
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.lease import Lease
+from django_tasks_durable.primitives.marks import TRY
 from django_tasks_durable.primitives.status import CheckpointKind, Level, StepKind
 from django_tasks_durable.primitives.writes import CheckpointRecord, Line, SaveCheckpoint
 
-from .replay import TRY, Place
+from .replay import Place
 
 MESSAGE_LENGTH = 2000
 LINES = {CheckpointKind.PATCH: StepKind.PATCHED, CheckpointKind.UNDO: StepKind.COMPENSATED}

@@ -9,21 +9,25 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from django_tasks_durable.exceptions import ConcurrentScope, Drift, InvalidKey
+from django_tasks_durable.primitives.marks import POLLED, SEEN, TRY
 from django_tasks_durable.primitives.status import CheckpointKind
 from django_tasks_durable.primitives.undone import is_about_undoing
-from django_tasks_durable.primitives.writes import CheckpointRecord, History, MessageRecord, WaitRecord
+from django_tasks_durable.primitives.writes import CheckpointRecord, ChildRecord, History, MessageRecord, WaitRecord
 
 from .order import Order
 
+# Kinds that may leave something under their path before they have come to their end.
+ON_THE_WAY = frozenset({CheckpointKind.TRY, CheckpointKind.STREAM, CheckpointKind.POLL})
 PATH_LENGTH = 400
 # Room for the numbered tries that a step may leave behind under its path.
 SUFFIX_LENGTH = 12
-TRY = "!try:"
 _LOOKS_NUMBERED = re.compile(r"#\d+$")
+_ON_THE_WAY = re.compile(r"!(?:try|seen|poll):\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +87,23 @@ PERFORM = Perform()
 class Replay:
     """The history of a run, asked by path."""
 
-    __slots__ = ("_checkpoints", "_orders", "_waits", "inbox", "messages", "partials")
+    __slots__ = (
+        "_checkpoints", "_joins", "_latest", "_orders", "_waits", "children", "inbox", "messages", "partials", "streamed",
+    )  # fmt: skip
 
     def __init__(self, history: History) -> None:
         self._checkpoints = {record.path: record for record in history.checkpoints}
         self._waits = {record.path: record for record in history.waits}
         self.partials = history.partials
+        self.children: Mapping[UUID, ChildRecord] = history.children
+        self.streamed = history.streamed
         self.inbox = history.inbox
         self.messages: dict[str, deque[MessageRecord]] = defaultdict(deque)
         for message in history.messages:
             self.messages[message.name].append(message)
         self._orders: dict[str, Order] = {}
+        self._latest: dict[str, CheckpointRecord] = {}
+        self._joins: dict[str, CheckpointRecord] = {}
         self._index(record for record in history.checkpoints if _has_order(record))
         self._index(wait for wait in history.waits if wait.path not in self._checkpoints)
 
@@ -101,16 +111,19 @@ class Replay:
         orders = self._orders
         for record in records:
             path = record.path
-            is_try = record.kind == CheckpointKind.TRY
-            if is_try:
-                path = path.rpartition(TRY)[0]
+            is_on_the_way = record.kind in ON_THE_WAY and _ON_THE_WAY.search(path) is not None
+            if is_on_the_way:
+                path = path.rpartition("!")[0]
+                self._latest[path] = record  # type: ignore[assignment]  # a question leaves nothing on its way
+            elif record.kind == CheckpointKind.JOIN:
+                self._joins[record.fingerprint] = record  # type: ignore[assignment]
             scope, slash, _ = path.rpartition("/")
             order = orders.get(scope + slash)
             if order is None:
                 order = orders[scope + slash] = Order()
                 self._index_ancestors(scope)
             order.heads.add(path)
-            if not is_try:
+            if not is_on_the_way:
                 order.add(record.position, path, record.fingerprint)
 
     def _index_ancestors(self, path: str) -> None:
@@ -146,16 +159,25 @@ class Replay:
                 return None
             return MustWait(wait) if wait.answer is None else Answered(wait, wait.answer)
         if kind in (CheckpointKind.STEP, CheckpointKind.UNDO):
-            tries = self._tries(path)
+            tries = self.along(path, TRY)
             if tries:
                 return Perform(tries)
         return PERFORM
 
-    def _tries(self, path: str) -> tuple[CheckpointRecord, ...]:
-        tries: list[CheckpointRecord] = []
-        while (record := self._checkpoints.get(f"{path}{TRY}{len(tries) + 1}")) is not None:
-            tries.append(record)
-        return tuple(tries)
+    def along(self, path: str, mark: str) -> tuple[CheckpointRecord, ...]:
+        """Return what a primitive left on the way to its end, oldest first."""
+        found: list[CheckpointRecord] = []
+        while (record := self._checkpoints.get(f"{path}{mark}{len(found) + 1}")) is not None:
+            found.append(record)
+        return tuple(found)
+
+    def latest(self, path: str) -> CheckpointRecord | None:
+        """Return what a primitive last left on the way to its end."""
+        return self._latest.get(path)
+
+    def end_of(self, run_id: UUID) -> CheckpointRecord | None:
+        """Return what an earlier join of this child left."""
+        return self._joins.get(run_id.hex)
 
     def kind_at(self, path: str) -> str:
         """Tell what the history holds at a path, for a message."""
@@ -212,6 +234,14 @@ class Scope:
         """Return the place of what has a path in this scope, but no place in its order. Raise InvalidKey."""
         _check_key(key)
         return Place(self.path, self._fitting(f"{self.path}{kind}:{key}", key), self.position)
+
+    def skip_to(self, position: int) -> None:
+        """Pass over the primitives before this position: the body does not ask for them again."""
+        for path in self._order.paths(self.position, position):
+            name, _, number = path.rpartition("#") if _LOOKS_NUMBERED.search(path) else (path, "", "1")
+            self._uses[name] = max(self._uses.get(name, 0), int(number))
+            self._heads -= path in self._order.heads
+        self.position = max(self.position, position)
 
     def also(self, kind: str, key: str, fingerprint: str = "") -> Place:
         """Take one more place for the primitive that is under way."""
@@ -280,5 +310,5 @@ def _check_key(key: object) -> None:
         raise InvalidKey(key, "it contains '/', which parts the scopes of a path.")
     if not key.isprintable():
         raise InvalidKey(key, "it contains a character that cannot be printed.")
-    if TRY in key or _LOOKS_NUMBERED.search(key):
+    if _LOOKS_NUMBERED.search(key) or any(mark in key for mark in (TRY, SEEN, POLLED)):
         raise InvalidKey(key, "'#' with a number at its end, and '!try:', are what the engine adds to paths.")

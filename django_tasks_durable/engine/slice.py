@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
-from django_tasks_durable.primitives.writes import Append, ClaimedRun, History, MessageRecord, RunStore, Suspended
+from django_tasks_durable.primitives.writes import (
+    Append,
+    CheckpointRecord,
+    ChildRecord,
+    ClaimedRun,
+    History,
+    MessageRecord,
+    RunStore,
+    Suspended,
+)
 from django_tasks_durable.store import user_transactions
 
 from .control import AttemptControl
@@ -69,6 +79,10 @@ class Slice:
         # What patched() has answered, by path, and the lines of answers that may not be durable yet.
         self.patches: dict[str, bool] = {}
         self.owed: list[Append] = []
+        # Children that were started in this slice, how those ended that were joined in it, and without a worker, all of them.
+        self.born: set[UUID] = set()
+        self.ends: dict[UUID, CheckpointRecord] = {}
+        self.done_at_once: dict[UUID, tuple[ChildRecord, list[tuple[int, str]]]] = {}
         # By thread: how many transactions were open before any body ran there (a test's own, for one).
         self._depths = {threading.get_ident(): user_transactions.depths()}
         self.strand = Strand()
@@ -89,6 +103,18 @@ class Slice:
                         History(inbox=claimed.inbox) if claimed.is_fresh else self.store.history(claimed)
                     )
         return self._replay
+
+    def child(self, run_id: UUID) -> ChildRecord | None:
+        """Tell how a child stood when this slice began; None for one that is new or gone."""
+        return self.replay.children.get(run_id)
+
+    def end_of(self, run_id: UUID) -> CheckpointRecord | None:
+        """Return what an earlier join of this child left."""
+        return self.ends.get(run_id) or self.replay.end_of(run_id)
+
+    def streamed(self, path: str, run_id: UUID, after: int) -> Sequence[tuple[int, str]]:
+        """Return what a child had yielded when this slice began, beyond where the stream at this path stands."""
+        return self.replay.streamed.get(path, ())
 
     @property
     def limit(self) -> int:
@@ -169,7 +195,7 @@ class Slice:
         """Return the outcome that puts the run to rest with all that it waits for."""
         pending = self.strand.pending
         timed = sorted((each for each in pending if each.wake_at is not None), key=lambda each: each.wake_at)  # type: ignore[arg-type, return-value]
-        is_parked = any(each.is_question for each in pending)
+        is_parked = any(each.is_question or each.awaited is not None for each in pending)
         return Suspended(
             lease=self.claimed.lease,
             parked=is_parked,
@@ -179,6 +205,8 @@ class Slice:
             unwinding=self.is_unwinding,
             waits=tuple(each.wait for each in pending if each.wait is not None),
             checkpoints=tuple(each.checkpoint for each in pending if each.checkpoint is not None),
+            awaited=tuple(each.awaited for each in pending if each.awaited is not None),
+            forget=tuple(path for each in pending for path in each.forget),
         )
 
     def pause(self, seconds: float) -> None:

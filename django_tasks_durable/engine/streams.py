@@ -6,12 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django_tasks_durable.authoring.streaming import StreamItem
-from django_tasks_durable.authoring.tasks import DurableTask, options_of
+from django_tasks_durable.authoring.tasks import DurableTask, get_task, options_of
 from django_tasks_durable.conf import get_options
-from django_tasks_durable.exceptions import Interrupted, RunNotFound, StepFailed, TaskCancelled
+from django_tasks_durable.exceptions import AmbiguousResume, Interrupted, RunNotFound, StepFailed, TaskCancelled
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, Released
@@ -43,8 +43,19 @@ def resumed(task: Task, run_id: str, answer: Any, token: str | None, store: Any)
     found = memory_store(store).find(run_id)
     if found.task_path != task.module_path:
         raise RunNotFound(run_id)
-    store.resume(found.id, answer, token=token)
+    store.resume(_asker(store, found, token).id, answer, token=token)
     return Course(task, store, run=found)
+
+
+def _asker(store: MemoryStore, run: MemoryRun, token: str | None) -> MemoryRun:
+    """Choose whom an answer is for: the run, or one of those that it has started and that ask in its stream."""
+    family = store.family(run.id)
+    if token is not None:
+        return next((each for each in family if any(wait.token == token for wait in each.waits.values())), run)
+    asking = [each for each in family if each.open_waits]
+    if len(asking) > 1:
+        raise AmbiguousResume(run.name, [wait.token for each in asking for wait in each.open_waits])
+    return asking[0] if asking else run
 
 
 class Course:
@@ -107,14 +118,25 @@ class Course:
             return None
         return max((run.due_at - self.store.now()).total_seconds(), 0.0)
 
+    def next_child(self) -> MemoryRun | None:
+        """Choose who is to go on while the run waits: of all below it, whoever is due first; None when nobody can."""
+        if self.run.status is not RunStatus.WAITING:
+            return None
+        able = [run for run in self.store.family(self.run.id)[1:] if run.status is not RunStatus.WAITING]
+        return min(able, key=lambda run: run.due_at or run.enqueued_at, default=None)
+
+    def child_course(self, run: MemoryRun) -> Course:
+        """Return the way of a child."""
+        return Course(cast(Task, get_task(run.task_path)), self.store, run=run)
+
     def item(self, partial: Any) -> StreamItem:
         """Make the item of a partial result."""
         return StreamItem(partial, self.store.snapshot(self.run.id), None)
 
     def questions(self) -> Iterator[StreamItem]:
-        """Make the items of the questions that the run now waits with."""
+        """Make the items of the questions that the run, or what it has started, now waits with."""
         snapshot = self.store.snapshot(self.run.id)
-        for wait in self.run.open_waits:
+        for wait in (wait for each in self.store.family(self.run.id) for wait in each.open_waits):
             payload = codec.decode(wait.request)
             self.interrupted = self.interrupted or Interrupted(payload, wait.token)
             yield StreamItem(None, snapshot, payload, "interrupt", wait.token)
@@ -148,6 +170,29 @@ def _rest(seconds: float) -> None:
         time.sleep(seconds)
 
 
+async def _arest(seconds: float) -> None:
+    if clock.frozen_at() is not None or not seconds:
+        _rest(seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
+def _further(course: Course) -> None:
+    """Bring a child one slice further; what it yields stays in the store."""
+    _rest(course.seconds_left() or 0.0)
+    claimed = course.claim()
+    if claimed is not None:
+        _settle(attempt.execute(claimed, course.store, AttemptControl()))
+
+
+async def _afurther(course: Course) -> None:
+    """See _further()."""
+    await _arest(course.seconds_left() or 0.0)
+    claimed = course.claim()
+    if claimed is not None:
+        _settle(await attempt.aexecute(claimed, course.store, AttemptControl()))
+
+
 class Stream:
     """What a run yields in this process. See authoring.streaming.RunStream."""
 
@@ -173,11 +218,16 @@ class Stream:
 
     def _all(self) -> Generator[StreamItem, None, Any]:
         course = self._course
-        while (left := self._wait()) is not None:
-            _rest(left)
-            claimed = course.claim()
-            if claimed is not None:
-                yield from self._slice(claimed)
+        while True:
+            if (left := self._wait()) is not None:
+                _rest(left)
+                claimed = course.claim()
+                if claimed is not None:
+                    yield from self._slice(claimed)
+            elif (child := course.next_child()) is not None:
+                _further(course.child_course(child))
+            else:
+                break
         if course.run.status is RunStatus.WAITING:
             yield from course.questions()
             return None
@@ -240,16 +290,18 @@ class AsyncStream:
 
     async def _all(self) -> AsyncGenerator[StreamItem, None]:
         course = self._course
-        while course.run.status in (RunStatus.CLAIMED, RunStatus.RUNNING) or course.seconds_left() is not None:
+        while True:
             left = course.seconds_left()
-            if clock.frozen_at() is not None or not left:
-                _rest(left or 0.0)
+            if course.run.status in (RunStatus.CLAIMED, RunStatus.RUNNING) or left is not None:
+                await _arest(left or 0.0)
+                claimed = course.claim()
+                if claimed is not None:
+                    async for item in self._slice(claimed):
+                        yield item
+            elif (child := course.next_child()) is not None:
+                await _afurther(course.child_course(child))
             else:
-                await asyncio.sleep(left)
-            claimed = course.claim()
-            if claimed is not None:
-                async for item in self._slice(claimed):
-                    yield item
+                break
         if course.run.status is RunStatus.WAITING:
             for item in course.questions():
                 yield item

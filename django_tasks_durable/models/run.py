@@ -71,6 +71,16 @@ class TaskRun(models.Model):
     first_sequence = models.PositiveIntegerField(default=1)
     inbox = models.PositiveIntegerField(default=0, help_text=_("Counts answers and messages from outside."))
 
+    # No foreign key: neither a parent nor a child is kept for the sake of the other.
+    parent_id = models.UUIDField(_("parent"), null=True, editable=False)
+    parent_path = models.CharField(
+        max_length=400, default="", blank=True, help_text=_("Where in its code the parent started this one.")
+    )
+    outlives_parent = models.BooleanField(
+        default=False, help_text=_("Whether it goes on when its parent fails or is cancelled.")
+    )
+    awaited = models.TextField(default="", blank=True, help_text=_("The children whose news this one waits for."))
+
     progress_percent = models.FloatField(_("progress"), null=True)
     progress_label = models.CharField(max_length=200, default="", blank=True)
     progress_meta = models.TextField(default="", blank=True)
@@ -107,6 +117,7 @@ class TaskRun(models.Model):
                 name="dtd_run_attention",
                 condition=Q(status__in=(RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.WAITING)),
             ),
+            models.Index(fields=("status", "parent_id"), name="dtd_run_children", condition=Q(parent_id__isnull=False)),
         ]
 
     def __str__(self) -> str:

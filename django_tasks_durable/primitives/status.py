@@ -64,6 +64,10 @@ class CheckpointKind(models.TextChoices):
     UNDOABLE = "undoable", pgettext_lazy("Checkpoint", "Step that can be undone")
     UNDO = "undo", pgettext_lazy("Checkpoint", "Compensation")
     PATCH = "patch", pgettext_lazy("Checkpoint", "Change of code")
+    SPAWN = "spawn", pgettext_lazy("Checkpoint", "Child started")
+    JOIN = "join", pgettext_lazy("Checkpoint", "Child ended")
+    STREAM = "stream", pgettext_lazy("Checkpoint", "Place in a child's stream")
+    POLL = "poll", pgettext_lazy("Checkpoint", "Poll")
 
 
 class WakeReason(models.TextChoices):
@@ -78,6 +82,8 @@ class WakeReason(models.TextChoices):
     OPERATOR = "operator", pgettext_lazy("Wake", "operator")
     STALE = "stale", pgettext_lazy("Wake", "worker lost")
     RELEASED = "released", pgettext_lazy("Wake", "given back")
+    CHILD = "child", pgettext_lazy("Wake", "news of a child")
+    POLL = "poll", pgettext_lazy("Wake", "polling")
 
 
 class State(models.TextChoices):
@@ -99,8 +105,8 @@ FINISHED = frozenset({RunStatus.SUCCESSFUL, RunStatus.FAILED, RunStatus.CANCELLE
 OPEN = frozenset(RunStatus) - FINISHED
 RETRIABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
-# A sleep or the pause before a step's next try ends when the code said: woken early, the run would only suspend again.
-UNHURRIED = frozenset({WakeReason.SLEEP, WakeReason.STEP_RETRY})
+# A sleep, or the pause before the next try or poll, ends when the code said: woken early, the run would only suspend again.
+UNHURRIED = frozenset({WakeReason.SLEEP, WakeReason.STEP_RETRY, WakeReason.POLL})
 
 # A batch may carry "started" and its outcome together, so a claimed run may end without RUNNING ever being stored.
 TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
@@ -140,7 +146,7 @@ def derive_state(status: str, wake_reason: str, *, is_due: bool) -> State:
             return State.STALE
         case RunStatus.READY if wake_reason == WakeReason.RETRY:
             return State.RETRYING
-        case RunStatus.READY if wake_reason in {WakeReason.SLEEP, WakeReason.STEP_RETRY} and not is_due:
+        case RunStatus.READY if wake_reason in UNHURRIED and not is_due:
             return State.WAITING
         case RunStatus.READY:
             return State.QUEUED

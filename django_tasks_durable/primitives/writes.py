@@ -103,13 +103,58 @@ class ErrorRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRun:
+    """A run to be put into the store as the child of another; texts are JSON. ``path`` is where its parent started it."""
+
+    run_id: UUID
+    path: str
+    outlives_parent: bool
+    task_path: str
+    backend: str
+    queue_name: str
+    priority: int
+    run_after: datetime | None
+    args: str
+    kwargs: str
+    options: str
+    metadata: str
+    max_attempts: int
+    max_deliveries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRecord:
+    """How a child stands: its result (JSON text) when it succeeded, the class path and message of its last error if it did not."""
+
+    run_id: UUID
+    status: RunStatus
+    result: str = "null"
+    exception_class_path: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """Children that a run waits for: the end of all of them, or (``after``) the first partial of one beyond a sequence."""
+
+    children: tuple[UUID, ...]
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """All that earlier slices of a run left behind. ``partials`` counts the partial results per scope."""
+    """All that earlier slices of a run left behind, and how the children stand whose end it has not taken up yet.
+
+    ``partials`` counts the partial results per scope. ``streamed`` holds, by the path of each stream of a child that has not
+    ended, what the child has yielded beyond the place where the stream stands: sequence and JSON text.
+    """
 
     checkpoints: Sequence[CheckpointRecord] = ()
     waits: Sequence[WaitRecord] = ()
     messages: Sequence[MessageRecord] = ()
     partials: Mapping[str, int] = field(default_factory=dict)
+    children: Mapping[UUID, ChildRecord] = field(default_factory=dict)
+    streamed: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
     inbox: int = 0
 
 
@@ -145,6 +190,7 @@ class ClaimedRun:
     last_sequence: int = 0
     worker_id: str = ""
     holds_keys: bool = False
+    parent_id: UUID | None = None
 
     @property
     def run_id(self) -> UUID:
@@ -172,6 +218,16 @@ class SaveCheckpoint:
     checkpoint: CheckpointRecord
     line: Line | None = None
     consumes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """The run starts a child: its row is written together with the checkpoint that tells its id."""
+
+    lease: Lease
+    checkpoint: CheckpointRecord
+    child: ChildRun
+    line: Line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,8 +274,9 @@ class Failed:
 class Suspended:
     """The body waits: the worker's slot is free until ``wake_at``, or until a message when that is None.
 
-    ``parked`` tells WAITING (only a message or the deadline wakes it) from READY with a due time (sleep, poll, step retry).
-    The suspension holds only while the run's inbox still is ``inbox``; otherwise the run is READY again at once.
+    ``parked`` tells WAITING (a message, a child or the deadline wakes it) from READY with a due time (sleep, poll, step retry).
+    The suspension holds only while the run's inbox still is ``inbox`` and there is no news of the ``awaited`` children;
+    otherwise the run is READY again at once. ``forget`` names the checkpoints that those of this suspension take the place of.
     ``unwinding`` says that the run is being undone already, so that a request to cancel it changes nothing.
     """
 
@@ -231,6 +288,8 @@ class Suspended:
     waits: tuple[WaitRequest, ...] = ()
     checkpoints: tuple[CheckpointRecord, ...] = ()
     unwinding: bool = False
+    awaited: tuple[Awaited, ...] = ()
+    forget: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +308,7 @@ class Released:
 
 
 Outcome = Succeeded | Failed | Suspended | Cancelled | Released
-Write = Started | SaveCheckpoint | Append | SetProgress | Outcome
+Write = Started | SaveCheckpoint | Spawn | Append | SetProgress | Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

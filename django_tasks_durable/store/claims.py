@@ -17,7 +17,7 @@ from .vendors import Session
 CLAIMED_COLUMNS = (
     "id, lease_token, task_path, backend, queue_name, priority, args, kwargs, options, attempts, max_attempts, crashes, inbox, "
     "enqueued_at, run_after, started_at, worker_ids, errors, last_sequence, due_at, "
-    "(dedupe_key <> '' OR supersede_key <> '')"
+    "(dedupe_key <> '' OR supersede_key <> ''), parent_id"
 )
 
 assert may_move(RunStatus.READY, RunStatus.CLAIMED)
@@ -173,7 +173,8 @@ def _claimed_run(session: Session, row: tuple[Any, ...], monotonic: float, worke
         worker_ids=row[16],
         errors=row[17],
         last_sequence=row[18],
-        now_at=session.instant(row[21]),
+        parent_id=None if row[21] is None else session.as_uuid(row[21]),
+        now_at=session.instant(row[22]),
         claimed_monotonic=monotonic,
         worker_id=worker_id,
         holds_keys=bool(row[20]),

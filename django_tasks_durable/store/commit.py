@@ -12,10 +12,12 @@ from uuid import UUID
 from django_tasks_durable.exceptions import LeaseLost
 from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.lease import Lease
+from django_tasks_durable.primitives.marks import POLLED, TRY
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 from django_tasks_durable.primitives.writes import Verdict
 
-from . import keys
+from . import children, keys
+from .awaiting import as_text
 from .deltas import Delta
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 from .vendors import Session
@@ -292,13 +294,16 @@ def _commit_under_lock(session: Session, deltas: Sequence[Delta], waits: bool) -
     answers: dict[UUID, Answer] = {}
     for delta in held:
         row = rows[delta.lease.run_id]
-        status = delta.settle(cancel_requested=row.cancelling, inbox=row.inbox) or (
+        # Looked at under the lock, so that a child that ends just now is seen here, or sees that its parent waits.
+        has_news = bool(delta.awaited) and children.have_news(session, delta.awaited)
+        status = delta.settle(cancel_requested=row.cancelling, inbox=row.inbox, has_news=has_news) or (
             RunStatus.RUNNING if delta.started else RunStatus(row.status)
         )
         _update(session, delta, status, now)
         answers[delta.lease.run_id] = Verdict(
             status=status, cancel_requested=row.cancelling, last_sequence=row.last_sequence + len(delta.lines)
         )
+    children.insert(session, [(delta.lease.run_id, child) for delta in held for child in delta.children], now)
     _insert_history(session, held, rows, session.moment(now))
     return answers
 
@@ -364,6 +369,8 @@ def _ending(session: Session, delta: Delta, status: RunStatus, now: datetime) ->
         "due_at": session.moment(delta.due_at or (now if status is RunStatus.READY else None)),
         "error_code": delta.error_code,
     }
+    if delta.is_suspension:
+        changes["awaited"] = as_text(delta.awaited)
     if delta.result is not None:
         changes["result"] = delta.result
     if delta.attempts:
@@ -384,8 +391,9 @@ def _insert_history(session: Session, deltas: Sequence[Delta], rows: dict[UUID, 
     for delta in deltas:
         for path in delta.forget:
             session.execute(
-                f"DELETE FROM {CHECKPOINTS} WHERE run_id = %s AND (path = %s OR path LIKE %s ESCAPE '|')",
-                (session.uuid(delta.lease.run_id), path, _escape_like(path) + "!try:%"),
+                f"DELETE FROM {CHECKPOINTS} WHERE run_id = %s "
+                "AND (path = %s OR path LIKE %s ESCAPE '|' OR path LIKE %s ESCAPE '|')",
+                (session.uuid(delta.lease.run_id), path, *(f"{_escape_like(path)}{mark}%" for mark in (TRY, POLLED))),
             )
     session.execute_many(
         f"INSERT INTO {CHECKPOINTS} ({CHECKPOINT_COLUMNS}) VALUES ({', '.join(['%s'] * 10)})",

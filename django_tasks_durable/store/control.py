@@ -46,7 +46,7 @@ from django_tasks_durable.primitives.status import (
 )
 from django_tasks_durable.primitives.undone import MARK, undone
 
-from . import keys, vendors
+from . import children, keys, vendors
 
 First = Callable[[vendors.Session, UUID], None]
 REASON_LENGTH = 500
@@ -56,8 +56,18 @@ NAME_LENGTH = 200
 def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunStatus:
     """Cancel a run, at once if nobody runs it, else at its next primitive or heartbeat. A finished run stays as it is.
 
-    One whose task says ``compensate_on_cancel`` is due now, to undo what it did. Raise RunNotFound.
+    One whose task says ``compensate_on_cancel`` is due now, to undo what it did. What it has started is cancelled with it.
+    Raise RunNotFound.
     """
+    with vendors.write_transaction(using):
+        status = _cancel(run_id, using=using, reason=reason, by=by)
+        if status is RunStatus.CANCELLED:
+            below = children.cancel_with_parents(vendors.session(using), [run_id], waits_for_locks=True)
+            _tell(partial(signals.run_changed.send, None, using=using, run_ids=below), using)
+    return status
+
+
+def _cancel(run_id: UUID, *, using: str, reason: str, by: str) -> RunStatus:
     with changing(run_id, using, act="cancel", by=by, first=keys.lock) as change:
         run = change.run
         if run.status in FINISHED:
@@ -85,9 +95,18 @@ def cancel(run_id: UUID, *, using: str, reason: str = "", by: str = "") -> RunSt
 def retry(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
     """Start a failed or cancelled run anew; what its checkpoints remember is not done again.
 
-    A run that has used up its attempts gets one more; steps that were undone are done again. Raise RunNotFound,
-    InvalidTransition for any other run, or KeyHeld when another run has one of its keys by now.
+    A run that has used up its attempts gets one more; steps that were undone are done again. What was cancelled because it had
+    failed or was cancelled goes on, too. Raise RunNotFound, InvalidTransition for any other run, or KeyHeld when another run
+    has one of its keys by now.
     """
+    with vendors.write_transaction(using):
+        status = _retry(run_id, using=using, by=by)
+        for queue_name in children.revive(vendors.session(using), run_id):
+            _tell(partial(signals.work_available.send, None, using=using, queue_name=queue_name), using)
+    return status
+
+
+def _retry(run_id: UUID, *, using: str, by: str) -> RunStatus:
     with changing(run_id, using, act="retry", by=by, first=keys.take_again) as change:
         run = change.run
         if run.status not in RETRIABLE:
@@ -224,6 +243,8 @@ class Change:
         TaskRun.objects.using(using).filter(pk=self.run.pk).update(**self.columns)
         Step.objects.using(using).bulk_create(self.lines)
         _tell(partial(signals.run_changed.send, None, using=using, run_ids=[self.run.id]), using)
+        if self.run.parent_id is not None and self.run.status in FINISHED:
+            _tell(partial(_tell_parent, self.run.parent_id, using), using)
         if self.columns.get("due_at") is not None:
             _tell(partial(signals.work_available.send, None, using=using, queue_name=self.run.queue_name), using)
 
@@ -286,6 +307,13 @@ def check_size(what: str, text: str, run: TaskRun) -> None:
     limit = get_options(run.backend).max_payload_bytes
     if (size := len(text.encode())) > limit:
         raise PayloadTooLarge(what, size, limit)
+
+
+def _tell_parent(parent_id: UUID, using: str) -> None:
+    """Wake the parent of a run that has ended; one that is held by somebody just now is found by a worker's sweep."""
+    for run_id, queue_name in children.wake_parents(vendors.session(using), [parent_id]).queues.items():
+        signals.run_changed.send(None, using=using, run_ids=[run_id])
+        signals.work_available.send(None, using=using, queue_name=queue_name)
 
 
 def _tell(news: Callable[[], Any], using: str) -> None:

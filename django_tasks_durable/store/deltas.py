@@ -12,14 +12,17 @@ from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import LEASED, Level, RunStatus, StepKind, WakeReason, may_move
 from django_tasks_durable.primitives.writes import (
     Append,
+    Awaited,
     Cancelled,
     CheckpointRecord,
+    ChildRun,
     ClaimedRun,
     Failed,
     Line,
     Released,
     SaveCheckpoint,
     SetProgress,
+    Spawn,
     Started,
     Succeeded,
     Suspended,
@@ -48,6 +51,8 @@ class Delta:
     checkpoints: list[CheckpointRecord] = field(default_factory=list)
     waits: list[WaitRequest] = field(default_factory=list)
     consumed: list[tuple[int, str]] = field(default_factory=list)
+    children: list[ChildRun] = field(default_factory=list)
+    awaited: tuple[Awaited, ...] = ()
     forget: tuple[str, ...] = ()
     started: bool = False
     percent: float | None = None
@@ -81,8 +86,13 @@ class Delta:
 
     @property
     def is_unconditional(self) -> bool:
-        """Whether there is nothing to decide under the lock, and no row of somebody else's to change."""
-        return self.is_decided and not self.consumed
+        """Whether there is nothing to decide under the lock, and no row of another table or run to write."""
+        return self.is_decided and not self.consumed and not self.children
+
+    @property
+    def is_suspension(self) -> bool:
+        """Whether the attempt ended because its body waits."""
+        return self.inbox is not None
 
     @property
     def may_free_keys(self) -> bool:
@@ -111,6 +121,10 @@ class Delta:
                     self.consumed.append((write.consumes, write.checkpoint.path))
                 if write.line is not None:
                     self.lines.append(write.line)
+            case Spawn():
+                self.checkpoints.append(write.checkpoint)
+                self.children.append(write.child)
+                self.lines.append(write.line)
             case Append():
                 self.lines.append(write.line)
             case SetProgress():
@@ -161,6 +175,7 @@ class Delta:
         self.checkpoints.extend(write.checkpoints)
         self.due_at, self.reason, self.inbox = write.wake_at, write.reason, write.inbox
         self.unwinding = write.unwinding
+        self.awaited, self.forget = write.awaited, write.forget
 
     def _end(self, status: RunStatus, line: Line) -> None:
         if self.status is not None:
@@ -170,11 +185,11 @@ class Delta:
         self.status = status
         self.lines.append(line)
 
-    def settle(self, *, cancel_requested: bool, inbox: int) -> RunStatus | None:
+    def settle(self, *, cancel_requested: bool, inbox: int, has_news: bool = False) -> RunStatus | None:
         """Decide under the lock how the run stands after this change.
 
         A cancellation that was asked for wins over everything but a success. A suspension holds only while nothing has
-        arrived since the attempt last looked; otherwise the run is due again at once.
+        arrived since the attempt last looked, and no awaited child has news; otherwise the run is due again at once.
         """
         if self.is_decided:
             return self.status
@@ -190,4 +205,6 @@ class Delta:
             self.error_code = ""
         elif self.inbox is not None and self.inbox != inbox:
             self.status, self.due_at, self.reason = RunStatus.READY, None, WakeReason.MESSAGE
+        elif has_news:
+            self.status, self.due_at, self.reason = RunStatus.READY, None, WakeReason.CHILD
         return self.status

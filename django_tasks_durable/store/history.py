@@ -5,6 +5,8 @@ from __future__ import annotations
 from django_tasks_durable.primitives.status import CheckpointKind
 from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun, History, MessageRecord, WaitRecord
 
+from . import children
+from .awaiting import interest_in
 from .vendors import Session
 
 
@@ -37,18 +39,20 @@ def read(session: Session, claimed: ClaimedRun) -> History:
     partials = session.execute(
         "SELECT path, COUNT(*) FROM durable_tasks_step WHERE run_id = %s AND kind = 'partial' GROUP BY path", (run_id,)
     )
+    records = [
+        CheckpointRecord(
+            path=path,
+            kind=CheckpointKind(kind),
+            position=position,
+            fingerprint=fingerprint,
+            failed=bool(failed),
+            value=value,
+        )
+        for path, kind, position, fingerprint, failed, value in checkpoints
+    ]
+    interest = interest_in(records)
     return History(
-        checkpoints=[
-            CheckpointRecord(
-                path=path,
-                kind=CheckpointKind(kind),
-                position=position,
-                fingerprint=fingerprint,
-                failed=bool(failed),
-                value=value,
-            )
-            for path, kind, position, fingerprint, failed, value in checkpoints
-        ],
+        checkpoints=records,
         waits=[
             WaitRecord(
                 path=path,
@@ -64,5 +68,7 @@ def read(session: Session, claimed: ClaimedRun) -> History:
         ],
         messages=[MessageRecord(id=id, name=name, payload=payload) for id, name, payload in messages],
         partials=dict(partials),
+        children=children.read(session, interest),
+        streamed=children.streamed(session, interest),
         inbox=inbox[0][0] if inbox else claimed.inbox,
     )

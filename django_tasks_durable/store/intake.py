@@ -31,11 +31,14 @@ ROWS_PER_STATEMENT = 1000
 SHARED = (
     "task_path, backend, queue_name, priority, ready_rank, run_after, options, metadata, max_attempts, max_deliveries"
 )
-FIXED = (
+COMMON = (
     "status, wake_reason, version, attempts, crashes, deliveries, worker_ids, errors, error_code, lease_worker, lease_token, "
     "cancel_reason, last_sequence, first_sequence, inbox, progress_label, progress_meta"
 )
-FIXED_VALUES = "'READY', '', 1, 0, 0, 0, '[]', '[]', '', '', 0, '', 1, 1, 0, '', ''"
+COMMON_VALUES = "'READY', '', 1, 0, 0, 0, '[]', '[]', '', '', 0, '', 1, 1, 0, '', ''"
+# What a child has of its own; see store.children.
+FIXED = f"{COMMON}, parent_path, outlives_parent, awaited"
+FIXED_VALUES = f"{COMMON_VALUES}, '', FALSE, ''"
 WITHOUT_KEYS = "'', '', '', ''"
 STEP_COLUMNS = "run_id, sequence, kind, level, attempt, path, message, data, created_at"
 
@@ -152,7 +155,7 @@ class _Hint:
 def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str) -> _Order:
     settings = get_options(backend_alias)
     options = options_of(task)
-    attempts, deliveries = _limits(options, settings)
+    attempts, deliveries = limits(options, settings)
     return _Order(
         values=(
             task.module_path,
@@ -171,7 +174,8 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str) -
     )
 
 
-def _limits(options: TaskOptions, settings: Options) -> tuple[int, int]:
+def limits(options: TaskOptions, settings: Options) -> tuple[int, int]:
+    """Return how often a run may be attempted, and how often it may be lost with its worker."""
     attempts = options.max_attempts or settings.max_attempts
     deliveries = options.max_deliveries or settings.max_deliveries or max(3, attempts)
     return attempts, deliveries

@@ -26,6 +26,7 @@ from django_tasks_durable.primitives.names import check_name
 from django_tasks_durable.primitives.status import (
     FINISHED,
     LEASED,
+    RETRIABLE,
     UNHURRIED,
     CheckpointKind,
     Level,
@@ -36,6 +37,8 @@ from django_tasks_durable.primitives.status import (
 )
 from django_tasks_durable.primitives.writes import (
     AtomicBody,
+    Awaited,
+    ChildRun,
     ClaimedRun,
     History,
     Line,
@@ -45,6 +48,8 @@ from django_tasks_durable.primitives.writes import (
     Write,
 )
 
+from . import children
+from .awaiting import interest_in
 from .deltas import Delta
 from .memory_run import MemoryRun, merge
 
@@ -135,6 +140,16 @@ class MemoryStore:
                 messages=dict(run.messages),
             )
 
+    def family(self, run_id: UUID) -> list[MemoryRun]:
+        """Return a run with all that it has started and that goes on, and what these have started, elders first."""
+        with self._lock:
+            found = [self.find(run_id)]
+            for elder in found:
+                found += [
+                    run for run in self._runs.values() if run.parent_id == elder.id and run.status not in FINISHED
+                ]
+            return found
+
     def admit(self, run: MemoryRun) -> None:
         """Put a run into the store that was made elsewhere. Raise RunExists when there is one of its name or id."""
         with self._lock:
@@ -174,6 +189,7 @@ class MemoryStore:
                 errors=run.errors,
                 last_sequence=len(run.lines),
                 worker_id=self.worker_id,
+                parent_id=run.parent_id,
             )
             return run.claimed
 
@@ -259,6 +275,7 @@ class MemoryStore:
             else:
                 run.status, run.finished_at, run.due_at = RunStatus.CANCELLED, self.now(), None
                 run.lines.append(Line(kind=StepKind.CANCELLED, level=Level.WARN))
+                self._tell_family(run)
             return run.status
 
     def snapshot(self, run_id: UUID) -> dict[str, Any]:
@@ -271,6 +288,7 @@ class MemoryStore:
                 "status": run.status.value,
                 "state": derive_state(run.status, run.wake_reason, is_due=is_due).value,
                 "sequence": len(run.lines),
+                "parent_id": str(run.parent_id) if run.parent_id else None,
                 "steps": {
                     path: codec.readable(record.value)
                     for path, record in run.checkpoints.items()
@@ -297,11 +315,18 @@ class MemoryStore:
             for line in run.lines:
                 if line.kind is StepKind.PARTIAL:
                     partials[line.path] = partials.get(line.path, 0) + 1
+            interest = interest_in(run.checkpoints.values())
             return History(
                 checkpoints=tuple(run.checkpoints.values()),
                 waits=tuple(run.waits.values()),
                 messages=tuple(run.messages.values()),
                 partials=partials,
+                children={
+                    child.id: children.as_record(child.id, child.status, child.result, child.errors)
+                    for child in map(self._runs.get, interest.children)
+                    if child is not None
+                },
+                streamed={path: self._partials(*place) for path, place in interest.streams.items()},
                 inbox=run.inbox,
             )
 
@@ -346,6 +371,55 @@ class MemoryStore:
             assert run.claimed is not None, "a held run was claimed"
             delta = Delta(run.claimed, self.worker_id)
             delta.add(write)
-            status = delta.settle(cancel_requested=run.cancel_requested, inbox=run.inbox)
+            has_news = any(map(self._has_news, delta.awaited))
+            status = delta.settle(cancel_requested=run.cancel_requested, inbox=run.inbox, has_news=has_news)
             merge(run, delta, status, self.now())
+            for child in delta.children:
+                self._bear(run, child)
+            self._tell_family(run)
             return Verdict(status=run.status, cancel_requested=run.cancel_requested, last_sequence=len(run.lines))
+
+    # --- parents and children
+
+    def _bear(self, parent: MemoryRun, child: ChildRun) -> None:
+        now = self.now()
+        self._names[str(child.run_id)] = child.run_id
+        self._runs[child.run_id] = MemoryRun(
+            id=child.run_id,
+            name=str(child.run_id),
+            task_path=child.task_path,
+            args=child.args,
+            kwargs=child.kwargs,
+            options=child.options,
+            backend=child.backend,
+            queue_name=child.queue_name,
+            priority=child.priority,
+            max_attempts=child.max_attempts,
+            enqueued_at=now,
+            run_after=child.run_after,
+            due_at=max(now, child.run_after) if child.run_after else now,
+            parent_id=parent.id,
+            outlives_parent=child.outlives_parent,
+            lines=[Line(kind=StepKind.ENQUEUED)],
+        )
+
+    def _partials(self, run_id: UUID, after: int, most: int = 1) -> list[tuple[int, str]]:
+        run = self._runs.get(run_id)
+        lines = enumerate(run.lines, 1) if run is not None else ()
+        found = [(number, line.data) for number, line in lines if line.kind is StepKind.PARTIAL and number > after]
+        return found[:most]
+
+    def _has_news(self, awaited: Awaited) -> bool:
+        if awaited.after is not None and self._partials(awaited.children[0], awaited.after):
+            return True
+        return not any(child in self._runs and self._runs[child].status not in FINISHED for child in awaited.children)
+
+    def _tell_family(self, run: MemoryRun) -> None:
+        """Wake the parent that waits for news of a run, and end what it has started when it was given up."""
+        parent = self._runs.get(run.parent_id) if run.parent_id else None
+        if parent is not None and parent.status is RunStatus.WAITING and any(map(self._has_news, parent.awaited)):
+            parent.status, parent.wake_reason, parent.due_at = RunStatus.READY, WakeReason.CHILD, self.now()
+        if run.status in RETRIABLE:
+            for child in self._runs.values():
+                if child.parent_id == run.id and not child.outlives_parent:
+                    self.cancel(child.id)

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from django_tasks_durable.exceptions import AmbiguousResume, NotWaiting
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.marks import POLLED, TRY
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import (
+    Awaited,
     CheckpointRecord,
     ClaimedRun,
     Line,
@@ -55,6 +57,9 @@ class MemoryRun:
     label: str = ""
     meta: str = ""
     cancel_requested: bool = False
+    parent_id: UUID | None = None
+    outlives_parent: bool = False
+    awaited: tuple[Awaited, ...] = ()
     claimed: ClaimedRun | None = None
     lines: list[Line] = field(default_factory=list)
     checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
@@ -95,7 +100,9 @@ def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime)
     if any(record.path in run.checkpoints for record in delta.checkpoints):
         raise AssertionError(f"Run {run.id}: a checkpoint is never changed.")
     for path in delta.forget:
-        for known in [each for each in run.checkpoints if each == path or each.startswith(f"{path}!try:")]:
+        for known in [
+            each for each in run.checkpoints if each == path or each.startswith((f"{path}{TRY}", f"{path}{POLLED}"))
+        ]:
             del run.checkpoints[known]
     run.checkpoints.update((record.path, record) for record in delta.checkpoints)
     run.waits.update((wait.path, _opened(wait)) for wait in delta.waits)
@@ -118,6 +125,7 @@ def _end(run: MemoryRun, delta: Delta, status: RunStatus, now: datetime) -> None
     run.status, run.wake_reason, run.error_code = status, delta.reason, delta.error_code
     run.due_at = delta.due_at or (now if status is RunStatus.READY else None)
     run.result = delta.result
+    run.awaited = delta.awaited
     if delta.attempts:
         run.attempts += delta.attempts
         run.errors, run.worker_ids, run.crashes = delta.errors or "[]", delta.worker_ids or "[]", 0

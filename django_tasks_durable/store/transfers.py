@@ -183,6 +183,10 @@ class _Arrival:
             "first_sequence": 1,
             # The runs of this database hold its names; one from elsewhere comes without.
             **dict.fromkeys(keys.COLUMNS.split(", "), ""),
+            # Parents and children stay where they are.
+            "parent_path": "",
+            "outlives_parent": False,
+            "awaited": "",
         }
         marks = ", ".join(["%s"] * len(values))
         self.session.execute(f"INSERT INTO {RUNS} ({', '.join(values)}) VALUES ({marks})", list(values.values()))

@@ -18,7 +18,7 @@ from django_tasks_durable.executors.base import announce_start
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.ids import new_worker_id
 from django_tasks_durable.primitives.writes import ClaimedRun
-from django_tasks_durable.store import claims, maintenance, vendors, workers
+from django_tasks_durable.store import children, claims, maintenance, vendors, workers
 from django_tasks_durable.store.inline import InlineStore
 
 __all__ = ["advance", "drain", "frozen"]
@@ -38,6 +38,7 @@ def drain(backend: str = "default", *, queues: Sequence[str] | None = None, limi
     done: list[UUID] = []
     while True:
         maintenance.wake_overdue(session)
+        children.tend(session)
         with session.transaction():
             claimed = claims.claim(session, wanted, limit=1)
         if not claimed:

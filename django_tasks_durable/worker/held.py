@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 from django_tasks_durable.engine.attempt import AttemptControl
 from django_tasks_durable.exceptions import LeaseLost
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, History, Outcome, RunStore, Verdict, Write
+from django_tasks_durable.primitives.writes import (
+    AtomicBody,
+    ClaimedRun,
+    History,
+    Outcome,
+    RunStore,
+    Spawn,
+    Verdict,
+    Write,
+)
 from django_tasks_durable.store.atomic import perform_atomic
 
 if TYPE_CHECKING:
@@ -24,8 +33,8 @@ class HeldRun:
     """
 
     __slots__ = (
-        "_begun", "_given_back", "claimed", "control", "futures", "history_read", "in_flight", "is_async", "last_sequence", "lost",
-        "outcome", "taken_at", "writer", "writes",
+        "_begun", "_given_back", "claimed", "control", "futures", "has_children", "history_read", "in_flight", "is_async",
+        "last_sequence", "lost", "outcome", "taken_at", "writer", "writes",
     )  # fmt: skip
 
     def __init__(self, claimed: ClaimedRun, writer: Writer, *, is_async: bool, history: History) -> None:
@@ -39,6 +48,7 @@ class HeldRun:
         self.writes: list[Write] = []
         self.futures: list[Future[Verdict]] = []
         self.outcome: Outcome | None = None
+        self.has_children = False
         self.lost = False
         self.in_flight = False
         self._begun = False
@@ -52,6 +62,11 @@ class HeldRun:
     def lease_lost(self) -> LeaseLost:
         """Make the refusal of this run's lease."""
         return LeaseLost(self.claimed.run_id, self.claimed.lease.token)
+
+    @property
+    def has_kin(self) -> bool:
+        """Whether the run is a child, or has started children in this slice."""
+        return self.has_children or self.claimed.parent_id is not None
 
     @property
     def is_waiting(self) -> bool:
@@ -92,12 +107,18 @@ class HeldRun:
     def commit(self, write: Write) -> Future[Verdict]:
         """See RunStore.commit()."""
         future: Future[Verdict] = Future()
+        self._expect(write)
         self.writer.hand_in(self, write, future)
         return future
+
+    def _expect(self, write: Write) -> None:
+        if isinstance(write, Spawn):
+            self.has_children = True
 
     def keep(self, write: Write) -> Verdict:
         """See RunStore.keep()."""
         future: Future[Verdict] = Future()
+        self._expect(write)
         self.writer.hand_in(self, write, future, rouses=False)
         self.writer.commit_alone()
         return future.result()

@@ -18,7 +18,7 @@ from django_tasks_durable.executors.event_loop import EventLoopExecutor
 from django_tasks_durable.executors.thread import ThreadExecutor
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.ids import new_worker_id
-from django_tasks_durable.primitives.writes import ClaimedRun, History, Outcome, Suspended, Verdict
+from django_tasks_durable.primitives.writes import ClaimedRun, History, Outcome, Suspended, Verdict, Write
 from django_tasks_durable.store import claims, vendors, workers
 
 from .desk import RUNS_PER_TICK
@@ -174,7 +174,7 @@ class Worker:
             return True
         # A worker that knows no task never claims, so it would never learn that nothing is due.
         is_idle = self._idle_claims >= 1 or not self._kinds
-        return self.settings.batch and is_idle and not self._writer.held
+        return self.settings.batch and is_idle and not self._writer.held and not self._maintenance.family.has_work
 
     # --- what the writer's thread calls
 
@@ -260,7 +260,11 @@ class Worker:
                     self._wake_at.append(moment)
         if self._wake_at or not self._writer.held or self.settings.max_tasks is not None:
             self._changed.set()
+        self._maintenance.family.settled(runs)
         self._news.settled(runs)
+
+    def _kin(self, held: HeldRun, writes: Sequence[Write]) -> None:
+        self._maintenance.family.committed(held, writes)
 
     def _looked(self, found: bool) -> None:
         self._idle_claims = 0 if found else self._idle_claims + 1
@@ -298,6 +302,7 @@ class Worker:
             never_began=self._never_began,
             declared_dead=self.declared_dead,
             looked=self._looked,
+            kin=self._kin,
         )
 
     def _register(self, worker_id: str) -> bool:

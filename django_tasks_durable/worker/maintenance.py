@@ -12,11 +12,14 @@ from django_tasks_durable import signals
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.store import maintenance, vendors, workers
 
+from .family import Family
+
 if TYPE_CHECKING:
     from .loop import Worker
 
 logger = logging.getLogger("django_tasks_durable.worker")
 DEADLINE_SECONDS = 5.0
+BUSY_SECONDS = 0.02
 
 
 class Maintenance:
@@ -29,6 +32,7 @@ class Maintenance:
         self._noted = threading.Event()
         self._next_sweep = 0.0
         self._deadlines: list[float] = []
+        self.family = Family(worker, self._noted.set)
 
     def note_deadline(self, moment: float) -> None:
         """Look at that moment of the monotonic clock: a run that this worker parked is overdue then."""
@@ -52,10 +56,19 @@ class Maintenance:
                 logger.warning("Maintenance failed and will be tried again: %s", error)
                 session.close()
                 self._stop.wait(1.0)
+        self._leave(session)
+
+    def _leave(self, session: vendors.Session) -> None:
+        try:
+            self.family.turn(session)
+        except Exception as error:
+            logger.warning("Parents and children of what ended last are left to other workers: %s", error)
         session.close()
 
     def _until_next(self) -> float:
         now = clock.monotonic()
+        if self.family.is_busy:
+            return BUSY_SECONDS
         while self._deadlines and self._deadlines[0] <= now:
             heapq.heappop(self._deadlines)
         regular = min(DEADLINE_SECONDS, self.sweep_seconds) * random.uniform(0.8, 1.2)
@@ -63,7 +76,8 @@ class Maintenance:
 
     def turn(self, session: vendors.Session) -> None:
         """Wake what is overdue; sweep when it is time."""
-        changed = maintenance.wake_overdue(session)
+        changed = self.family.turn(session)
+        changed += maintenance.wake_overdue(session)
         now = clock.monotonic()
         if now >= self._next_sweep:
             self._next_sweep = now + self.sweep_seconds * random.uniform(0.8, 1.0)
@@ -73,6 +87,8 @@ class Maintenance:
             if swept:
                 logger.warning("%s run(s) of dead workers are taken back", len(swept))
             changed += swept
+            self.family.look_for_forgotten(session)
+            changed += self.family.turn(session)
             maintenance.push_unknown_heads(session, self.worker.wanted())
         if changed:
             self.worker.writer.wake()

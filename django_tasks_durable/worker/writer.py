@@ -53,6 +53,7 @@ class Writer(Desk):
         never_began: Callable[[HeldRun], None],
         declared_dead: Callable[[str], None],
         looked: Callable[[bool], None],
+        kin: Callable[[HeldRun, list[Write]], None],
     ) -> None:
         super().__init__(slot_freed=slot_freed, begun=begun, never_began=never_began)
         self.using = using
@@ -65,6 +66,7 @@ class Writer(Desk):
         self._settled = settled
         self._declared_dead = declared_dead
         self._looked = looked
+        self._kin = kin
         self._session: vendors.Session | None = None
         self._busy_until = 0.0
         self._doubtful = Batch([])
@@ -242,6 +244,8 @@ class Writer(Desk):
                     refuse(future, answer)
                 continue
             held.last_sequence = answer.last_sequence
+            if held.has_kin:
+                self._kin(held, writes)
             if held.outcome is not None and writes and writes[-1] is held.outcome:
                 with self.lock:
                     self._drop(held)
@@ -314,6 +318,8 @@ class Writer(Desk):
         self, held: HeldRun, stored: list[Write], futures: list[Future[Verdict]], verdict: Verdict
     ) -> None:
         held.last_sequence = verdict.last_sequence
+        if held.has_kin:
+            self._kin(held, stored)
         with self.lock:
             held.writes = held.writes[len(stored) :]
             held.futures = held.futures[len(futures) :]

@@ -336,3 +336,39 @@ async def asleep_on_the_loop() -> str:
     """Sleep on the event loop, so that only a cancellation wakes it."""
     await asyncio.sleep(600)
     return "never"
+
+
+# --- parents and children
+
+
+@task
+def parent(context: Any, count: int = 2) -> list[Any]:
+    """Start children and join them."""
+    handles = [context.spawn(add, number, 1, key=f"add {number}") for number in range(count)]
+    deed("spawned")
+    return context.join(*handles)  # type: ignore[no-any-return]
+
+
+@task
+def parent_of_the_lost(context: Any) -> Any:
+    """Start a child that asks, and wait for it."""
+    return context.spawn(asks).join()
+
+
+@task(queue_name="other")
+def counted(context: Any, count: int) -> Iterator[int]:
+    """Yield numbers, each after a checkpoint, on another queue."""
+    for number in range(count):
+        context.step("count", deed, "counted", number=number)
+        yield number
+
+
+@task
+def listener(context: Any, count: int) -> Iterator[Any]:
+    """Pass on what a child yields, and remember each in a step."""
+    handle = context.spawn(counted, count)
+    for partial in handle.stream():
+        context.step("heard", deed, "heard", partial=partial)
+        yield partial
+    handle.join()
+    return "all heard"

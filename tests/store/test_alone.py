@@ -49,6 +49,7 @@ def writer() -> Iterator[Writer]:
         never_began=lambda held: None,
         declared_dead=lambda worker_id: None,
         looked=lambda found: None,
+        kin=lambda held, writes: None,
     )
     thread = threading.Thread(target=made.run, name="writer", daemon=True)
     thread.start()

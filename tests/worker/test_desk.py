@@ -43,6 +43,7 @@ def writer(ears: Ears) -> Writer:
         never_began=ears.never_began.append,
         declared_dead=lambda worker_id: None,
         looked=lambda found: None,
+        kin=lambda held, writes: None,
     )
 
 

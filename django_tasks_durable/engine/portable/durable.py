@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.primitives.marks import TRY
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
 
-from ..replay import PATH_LENGTH, TRY
+from ..replay import PATH_LENGTH
 from .finding import Finder, at
 
 FORMAT = 1
@@ -21,12 +22,16 @@ ASKED = {"permission": 255, "form": 255, "event": 200}
 HEADS = {
     CheckpointKind.STEP: ("step:", "link:"),
     CheckpointKind.TRY: ("step:", "undo:"),
-    CheckpointKind.SLEEP: ("sleep:",),
+    CheckpointKind.SLEEP: ("sleep:", "pause:"),
     CheckpointKind.WAIT: ("wait:", "approval:", "webhook:", "recv:", "event:"),
     CheckpointKind.CALL: ("call:", "branch:"),
     CheckpointKind.UNDOABLE: ("step:",),
     CheckpointKind.UNDO: ("undo:",),
     CheckpointKind.PATCH: ("patch:",),
+    CheckpointKind.SPAWN: ("spawn:",),
+    CheckpointKind.JOIN: ("join:",),
+    CheckpointKind.STREAM: ("stream:",),
+    CheckpointKind.POLL: ("poll:",),
 }
 
 

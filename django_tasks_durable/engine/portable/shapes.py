@@ -18,9 +18,9 @@ from typing import Any
 
 from django_tasks_durable.exceptions import DurableError, SnapshotDecode
 from django_tasks_durable.primitives import clock, codec
+from django_tasks_durable.primitives.marks import TRY
 from django_tasks_durable.primitives.status import CheckpointKind
 
-from ..replay import TRY
 from . import causes
 
 FORMAT = 1
