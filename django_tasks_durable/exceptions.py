@@ -529,20 +529,16 @@ class Suspend(ControlFlow):
         super().__init__(path)
 
 
+class EndOfHistory(Suspend):
+    """A rehearsal has come to what its history does not answer."""
+
+
 class LeaseLost(ControlFlow):
     """The attempt may no longer write: another worker has the run, or an operator ended it."""
 
     def __init__(self, run_id: UUID, token: int) -> None:
         self.run_id, self.token = run_id, token
         super().__init__(f"The lease {token} of run {run_id} is lost; nothing more of this attempt is written.")
-
-
-class EndOfHistory(ControlFlow):
-    """A rehearsal has come to what its history does not answer."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        super().__init__(path)
 
 
 class RunCancelled(ControlFlow):

@@ -151,7 +151,7 @@ class Frame:
         except Drift as drift:
             self.slice.doom = drift
             raise
-        self.slice.hear(place, kind, decision)
+        self.slice.hear(self.strand, place, kind, decision)
         return decision
 
     def end(self) -> None:

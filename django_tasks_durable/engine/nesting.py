@@ -41,12 +41,11 @@ def call(frame: Frame, callee: Any, args: Sequence[Any], kwargs: Mapping[str, An
         decision = frame.decide(place, CheckpointKind.CALL)
     finally:
         frame.end()
+    if isinstance(decision, Replayed | ReplayedFailure):
+        yield from _visited(frame, place, callee, args, kwargs)
+        return (yield from _again(frame, place, decision))
     nested = frame.nested(place)
     body = body_of(nested, callee, args, kwargs)
-    if isinstance(decision, Replayed | ReplayedFailure):
-        yield from _visited(frame, body)
-        frame.left(nested)
-        return (yield from _again(frame, place, decision))
     try:
         value = yield from _recorded(frame, nested, place, body, fingerprint, forwards=True)
     except GeneratorExit:
@@ -70,14 +69,12 @@ def gather(frame: Frame, branches: Mapping[Any, Any], return_exceptions: bool) -
         for name, callee in branches.items():
             place, fingerprint = places[name]
             decision = frame.decide(place, CheckpointKind.CALL)
-            branch = frame.branch(place)
-            body = body_of(branch, callee)
             if isinstance(decision, Replayed | ReplayedFailure):
-                yield from _visited(frame, body)
+                yield from _visited(frame, place, callee)
                 settled[name] = _settled_before(frame, place, decision)
                 continue
-            frames[name] = branch
-            acts[name] = _recorded(frame, branch, place, body, fingerprint, forwards=False)
+            branch = frames[name] = frame.branch(place)
+            acts[name] = _recorded(frame, branch, place, body_of(branch, callee), fingerprint, forwards=False)
         if acts:
             ends = yield Together(tuple(acts.values()))
             settled.update(zip(acts, ends, strict=True))
@@ -124,6 +121,9 @@ def _gathered(
     pending: list[Pending] = [each for branch in frames.values() for each in branch.strand.pending]
     if pending:
         frame.slice.suspend(frame.strand, *pending)
+    for error in broken:
+        if isinstance(error, Suspend):
+            raise error
     return {name: end.value if isinstance(end, Ended) else end.error for name, end in settled.items()}
 
 
@@ -167,15 +167,20 @@ def _recorded(frame: Frame, inner: Frame, place: Place, body: Body, fingerprint:
     return value
 
 
-def _visited(frame: Frame, body: Body) -> Act[None]:
+def _visited(
+    frame: Frame, place: Place, callee: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+) -> Act[None]:
     """Rehearse a body that has ended, where the slice asks for it. What it told and how it ended is known already."""
-    if not frame.slice.enters_finished:
+    slice = frame.slice
+    if not slice.enters_finished:
         return
+    doom = slice.doom
+    body = body_of(frame.branch(place), callee, args, kwargs or {})
     try:
         while not isinstance((yield Advance(body)), Ended):
             pass
     except (EndOfHistory, Exception):
-        pass  # It ends where it ended then, or where its code is another now.
+        slice.doom = doom  # Its code may be another now, which is of no account to those around it.
 
 
 def _success(frame: Frame, place: Place, fingerprint: str, text: str, partials: Sequence[str]) -> SaveCheckpoint:

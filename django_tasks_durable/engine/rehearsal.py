@@ -7,8 +7,9 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
 from django_tasks_durable.exceptions import EndOfHistory
-from django_tasks_durable.primitives.status import CheckpointKind
+from django_tasks_durable.primitives.status import CheckpointKind, StepKind
 from django_tasks_durable.primitives.writes import (
+    Append,
     AtomicBody,
     ClaimedRun,
     History,
@@ -34,7 +35,7 @@ ENTERED = frozenset({CheckpointKind.CALL, CheckpointKind.PATCH})
 
 
 class Rehearsal(Slice):
-    """A slice that does nothing. Whatever would be done ends it, for the body too.
+    """A slice that does nothing. Whatever would be done ends the line of execution that asks for it.
 
     With ``enters_finished`` the bodies of nested calls that have ended are rehearsed as well.
     """
@@ -49,30 +50,20 @@ class Rehearsal(Slice):
         *,
         enters_finished: bool = False,
     ) -> None:
-        super().__init__(claimed, _SilentStore(self), AttemptControl(), make_context)
+        super().__init__(claimed, _SilentStore(), AttemptControl(), make_context)
         self.enters_finished = enters_finished
-        self.ended: EndOfHistory | None = None
         self._replay = Replay(history)
 
-    def end(self, path: str) -> EndOfHistory:
-        """Let the rehearsal be over."""
-        self.ended = self.ended or EndOfHistory(path)
-        return self.ended
-
-    def check(self) -> None:
-        """See Slice.check()."""
-        if self.ended is not None:
-            raise self.ended
-        super().check()
-
-    def hear(self, place: Place, kind: CheckpointKind, decision: Decision) -> None:
+    def hear(self, strand: Strand, place: Place, kind: CheckpointKind, decision: Decision) -> None:
         """See Slice.hear()."""
         if kind not in ENTERED and not isinstance(decision, Replayed | ReplayedFailure):
-            raise self.end(place.path)
+            self.suspend(strand, Pending(path=place.path, wake_at=None))
 
     def suspend(self, strand: Strand, *pending: Pending) -> None:
-        """See Slice.suspend()."""
-        raise self.end(pending[0].path)
+        """End this line of execution; others beside it go on to their own end."""
+        strand.pending.extend(pending)
+        strand.suspend = EndOfHistory(pending[0].path)
+        raise strand.suspend
 
     def start_timeout(self, seconds: float | None) -> None:
         """A rehearsal takes the time it takes."""
@@ -89,12 +80,9 @@ def rehearse(rehearsal: Rehearsal) -> Act[BaseException | None]:
 
 
 class _SilentStore:
-    """A RunStore that ends the rehearsal instead of writing."""
+    """A RunStore that writes nothing. What a body tells of itself it passes over; all else is the end of the history."""
 
     is_blocking = False
-
-    def __init__(self, rehearsal: Rehearsal) -> None:
-        self._rehearsal = rehearsal
 
     def history(self, claimed: ClaimedRun) -> History:
         """See RunStore.history()."""
@@ -102,12 +90,12 @@ class _SilentStore:
 
     def submit(self, write: Write) -> None:
         """See RunStore.submit()."""
-        if not (isinstance(write, SaveCheckpoint) and write.checkpoint.kind is CheckpointKind.PATCH):
-            raise self._rehearsal.end("")
+        if isinstance(write, Append) and write.line.kind is StepKind.PARTIAL:
+            raise EndOfHistory("a partial")
 
     def commit(self, write: Write) -> Future[Verdict]:
         """See RunStore.commit()."""
-        raise self._rehearsal.end(write.checkpoint.path if isinstance(write, SaveCheckpoint) else "")
+        raise EndOfHistory(write.checkpoint.path if isinstance(write, SaveCheckpoint) else "a write")
 
     def keep(self, write: Write) -> Verdict:
         """See RunStore.keep()."""
@@ -115,4 +103,4 @@ class _SilentStore:
 
     def atomic(self, claimed: ClaimedRun, perform: AtomicBody[T]) -> T:
         """See RunStore.atomic()."""
-        raise self._rehearsal.end("")
+        raise EndOfHistory("an atomic step")

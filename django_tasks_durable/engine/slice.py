@@ -163,7 +163,7 @@ class Slice:
         """Take this for the history."""
         self._replay = replay
 
-    def hear(self, place: Place, kind: CheckpointKind, decision: Decision) -> None:
+    def hear(self, strand: Strand, place: Place, kind: CheckpointKind, decision: Decision) -> None:
         """Hear what the history says about a primitive."""
 
     def remember(self, error: E, path: str) -> E:

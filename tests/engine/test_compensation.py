@@ -215,6 +215,37 @@ def test_a_branch_that_failed_takes_its_finished_siblings_along() -> None:
     assert undone() == ["unbook ticket seat"]
 
 
+def test_branches_that_had_not_ended_are_undone_as_far_as_they_had_come(frozen: datetime) -> None:
+    def first(context: Any) -> None:
+        context.step("seat", book, "first", compensate=unbook)
+        context.interrupt()
+
+    def second(context: Any) -> None:
+        context.step("seat", book, "second", compensate=unbook)
+        context.log("said after it")
+        context.sleep(3600)
+        context.step("fail", fail)
+
+    @local
+    def quiet(context: Any) -> None:
+        context.step("seat", book, "quiet", compensate=unbook)
+        context.log("said before its end")
+
+    @local
+    def body(context: Any) -> None:
+        context.call(quiet).value
+        context.gather({"first": first, "second": second})
+
+    bench, commits = play(body.func, {})
+    assert undone() == ["unbook ticket second", "unbook ticket first", "unbook ticket quiet"]
+    for die_at in range(commits - 3, commits + 1):
+        clock.freeze(frozen)
+        done.clear()
+        bench, _ = play(body.func, {die_at: True})
+        assert undone() == ["unbook ticket second", "unbook ticket first", "unbook ticket quiet"]
+        assert bench.error()["message"] == "no room"
+
+
 def test_a_parked_run_is_not_undone() -> None:
     def old(context: Any) -> None:
         context.step("train", book, "train", compensate=unbook)
