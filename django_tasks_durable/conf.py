@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +15,65 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
 HARD_PAYLOAD_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionPolicy:
+    """Seconds that runs are kept after they ended, by how they ended; None keeps them for ever.
+
+    ``latest`` keeps no more than the newest so many successful and so many failed runs of each task, ``steps`` no log lines
+    before the newest so many lines of a timeline.
+    """
+
+    successful: float | None = None
+    failed: float | None = None
+    cancelled: float | None = None
+    latest: int | None = None
+    steps: int | None = None
+
+    @classmethod
+    def of(cls, given: Any) -> RetentionPolicy:
+        """Read a policy from the settings, where seconds may be a timedelta. Raise ValueError naming what is wrong."""
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, Mapping):
+            raise ValueError(f"it is a {type(given).__name__}, not a dict.")
+        names = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in names:
+                raise ValueError(f"it has no {name!r}. {nearest(str(name), names)}")
+        read: dict[str, Any] = {
+            name: (_kept_count if name in ("latest", "steps") else _kept_seconds)(name, value)
+            for name, value in given.items()
+        }
+        return cls(**read)
+
+    @property
+    def keeps_everything(self) -> bool:
+        """Whether nothing is ever deleted by this policy alone."""
+        return self == RetentionPolicy()
+
+
+def seconds_from(value: Any) -> float | None:
+    """Read seconds or a timedelta, 0 or more; None when it is neither."""
+    found = value.total_seconds() if isinstance(value, timedelta) else value
+    if not _is_number(found) or not math.isfinite(found) or found < 0:
+        return None
+    return float(found)
+
+
+def _kept_seconds(name: str, value: Any) -> float | None:
+    found = seconds_from(value)
+    if found is None and value is not None:
+        raise ValueError(f"its {name!r} is {value!r}: give seconds from 0, a timedelta, or None to keep for ever.")
+    return found
+
+
+def _kept_count(name: str, value: Any) -> int | None:
+    if value is not None and not _is_count(value):
+        raise ValueError(f"its {name!r} is {value!r}: give a whole number from 1, or None for no limit.")
+    found: int | None = value
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +96,7 @@ class Options:
     async_concurrency: int = 200
     prefetch: int | None = None
     max_payload_bytes: int = 262_144
+    retention: RetentionPolicy = RetentionPolicy()
     redact_keys: tuple[str, ...] = (
         "pass",
         "secret",
@@ -133,7 +195,10 @@ def _read(alias: str) -> Options:
 
 
 def _coerced(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if key == "redact_keys" else value for key, value in options.items()}
+    return {key: _COERCIONS[key](value) if key in _COERCIONS else value for key, value in options.items()}
+
+
+_COERCIONS: dict[str, Callable[[Any], Any]] = {"redact_keys": tuple, "retention": RetentionPolicy.of}
 
 
 def _unknown(name: str, names: list[str]) -> Problem:
@@ -179,6 +244,12 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _wrong_value(name: str, value: Any) -> Problem | None:
+    if name == "retention":
+        try:
+            RetentionPolicy.of(value)
+        except ValueError as error:
+            return Problem(name, f"{name!r} cannot be used: {error}", "See the reference of the settings.")
+        return None
     is_right, wanted = _RULES[name]
     if is_right(value):
         return None

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
+from django_tasks_durable.conf import seconds_from
+
 from .backoff import Backoff
 from .keys import KEY_NAMES, NO_KEYS, Keys
 
@@ -33,6 +35,7 @@ class TaskOptions:
     ``max_attempts`` limits attempts that end in an exception, ``max_deliveries`` those lost in a row with their worker.
     ``timeout`` is in seconds, for each attempt. ``backoff`` is a Backoff or a function of (exception, task_result) that
     returns seconds, or None to give up. With ``compensate_on_cancel`` a run that is cancelled undoes what its steps did.
+    ``retention`` is how many seconds a run is kept that ended well.
     """
 
     max_attempts: int | None = None
@@ -40,6 +43,7 @@ class TaskOptions:
     backoff: BackoffLike | None = None
     timeout: float | None = None
     compensate_on_cancel: bool = False
+    retention: float | None = None
     # Out of the hash, because a mapping has none; tasks are hashable.
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     keys: Keys = NO_KEYS
@@ -59,6 +63,10 @@ class TaskOptions:
             raise TypeError(f"compensate_on_cancel={self.compensate_on_cancel!r}: give True or False.")
         if not isinstance(self.metadata, Mapping):
             raise TypeError(f"metadata={self.metadata!r}: give a mapping.")
+        retention = seconds_from(self.retention)
+        if retention is None and self.retention is not None:
+            raise ValueError(f"retention={self.retention!r}: give seconds from 0, or a timedelta.")
+        object.__setattr__(self, "retention", retention)
         object.__setattr__(self, "timeout", timeout)
         object.__setattr__(self, "metadata", _ReadOnly(self.metadata))
         object.__setattr__(self, "_snapshot", self._told())
@@ -70,7 +78,7 @@ class TaskOptions:
     def _told(self) -> str:
         told: dict[str, Any] = {
             name: value
-            for name in ("max_attempts", "max_deliveries", "timeout")
+            for name in ("max_attempts", "max_deliveries", "timeout", "retention")
             if (value := getattr(self, name)) is not None
         }
         if self.compensate_on_cancel:

@@ -103,6 +103,8 @@ class State(models.TextChoices):
 LEASED = frozenset({RunStatus.CLAIMED, RunStatus.RUNNING})
 FINISHED = frozenset({RunStatus.SUCCESSFUL, RunStatus.FAILED, RunStatus.CANCELLED})
 OPEN = frozenset(RunStatus) - FINISHED
+# Lines that a long timeline may do without: no replay reads them and no audit asks for them.
+TRIMMABLE = frozenset({StepKind.LOG})
 RETRIABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 # A sleep, or the pause before the next try or poll, ends when the code said: woken early, the run would only suspend again.

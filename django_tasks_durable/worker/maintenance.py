@@ -1,4 +1,4 @@
-"""What any worker does for all: sweep the dead, wake the overdue, keep the head of the queue clear."""
+"""What any worker does for all: sweep the dead, wake the overdue, keep the head of the queue clear, delete what is old."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import logging
 import random
 import threading
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from django_tasks_durable import signals
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.store import maintenance, vendors, workers
+from django_tasks_durable.store import maintenance, retention, vendors, workers
 
 from .family import Family
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_tasks_durable.worker")
 DEADLINE_SECONDS = 5.0
 BUSY_SECONDS = 0.02
+PRUNE_SECONDS = 60.0
+PRUNING_SECONDS = 0.5
 
 
 class Maintenance:
@@ -31,6 +34,8 @@ class Maintenance:
         self._stop = threading.Event()
         self._noted = threading.Event()
         self._next_sweep = 0.0
+        self._next_prune = 0.0
+        self._pruned_to: UUID | None = None
         self._deadlines: list[float] = []
         self.family = Family(worker, self._noted.set)
 
@@ -75,7 +80,7 @@ class Maintenance:
         return min(regular, self._deadlines[0] - now + 0.005) if self._deadlines else regular
 
     def turn(self, session: vendors.Session) -> None:
-        """Wake what is overdue; sweep when it is time."""
+        """Wake what is overdue; sweep and prune when it is time."""
         changed = self.family.turn(session)
         changed += maintenance.wake_overdue(session)
         now = clock.monotonic()
@@ -90,7 +95,25 @@ class Maintenance:
             self.family.look_for_forgotten(session)
             changed += self.family.turn(session)
             maintenance.push_unknown_heads(session, self.worker.wanted())
+        if now >= self._next_prune:
+            self._prune(session, now)
         if changed:
             self.worker.writer.wake()
             if signals.run_changed.receivers:
                 signals.run_changed.send_robust(sender=None, using=self.worker.using, run_ids=changed)
+
+    def _prune(self, session: vendors.Session, now: float) -> None:
+        """Delete what has been kept long enough, bite by bite for half a second; the next turn goes on there."""
+        policy = self.worker.options.retention
+        if policy.keeps_everything and not retention.is_limited_by(self.worker.wanted().task_paths):
+            self._next_prune = now + PRUNE_SECONDS
+            return
+        pruned = retention.prune(session, policy, after=self._pruned_to)
+        while pruned.cursor is not None and clock.monotonic() < now + PRUNING_SECONDS:
+            pruned += retention.prune(session, policy, after=pruned.cursor)
+        if pruned.cursor is None:
+            pruned += retention.prune_surplus(session, policy)
+        self._pruned_to = pruned.cursor
+        self._next_prune = now if pruned.cursor else now + PRUNE_SECONDS * random.uniform(0.8, 1.2)
+        if pruned.deleted_tasks or pruned.compacted_tasks:
+            logger.info("Retention deleted %s run(s) and %s line(s)", pruned.deleted_tasks, pruned.deleted_steps)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import override_settings
 
 from django_tasks_durable import conf
-from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options
+from django_tasks_durable.conf import InvalidOptions, Options, RetentionPolicy, durable_aliases, get_options
 
 OURS = "django_tasks_durable.DurableBackend"
 
@@ -169,3 +170,25 @@ def test_an_alias_that_is_gone_has_the_defaults() -> None:
 def test_options_of_another_backend_are_not_judged() -> None:
     with override_settings(TASKS={"default": {"BACKEND": "does.not.exist", "OPTIONS": {"anything": 1}}}):
         assert get_options("default") == Options()
+
+
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        (5, "it is a int, not a dict"),
+        ({"succesful": 5}, "Did you mean 'successful'?"),
+        ({"failed": -1}, "its 'failed' is -1"),
+        ({"failed": "7d"}, "its 'failed' is '7d'"),
+        ({"latest": 0}, "its 'latest' is 0"),
+        ({"steps": 1.5}, "its 'steps' is 1.5"),
+    ],
+)
+def test_a_retention_that_makes_no_sense_is_told(retention: Any, said: str) -> None:
+    with tasks(retention=retention), pytest.raises(InvalidOptions) as caught:
+        get_options("default")
+    assert said in caught.value.problems[0].message
+
+
+def test_a_retention_may_be_given_in_days() -> None:
+    with tasks(retention={"failed": timedelta(days=1), "latest": 5}):
+        assert get_options("default").retention == RetentionPolicy(failed=86_400.0, latest=5)

@@ -51,9 +51,14 @@ def register(session: vendors.Session, worker_id: str = WORKER, *, lease_seconds
     return worker_id
 
 
-def claim(session: vendors.Session, worker_id: str = WORKER, *, limit: int = 10, **wanted: Any) -> list[ClaimedRun]:
+def wanted(worker_id: str = WORKER, **wants: Any) -> claims.Wanted:
+    """Say what a worker would take."""
+    return claims.Wanted(worker_id=worker_id, **{"task_paths": PATHS, **wants})
+
+
+def claim(session: vendors.Session, worker_id: str = WORKER, *, limit: int = 10, **wants: Any) -> list[ClaimedRun]:
     """Claim what is due."""
-    order = claims.Wanted(worker_id=worker_id, **{"task_paths": PATHS, **wanted})
+    order = wanted(worker_id, **wants)
     with session.transaction():
         return claims.claim(session, order, limit=limit)
 
