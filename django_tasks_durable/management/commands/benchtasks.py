@@ -25,7 +25,7 @@ from django_tasks_durable.management.bench.place import Place, PlaceTaken, place
 
 SCENES = ("enqueue", "enqueue_many", "drain", "pickup", "steps", "resume", "growth", "idle")
 # What belongs to the project's databases or cannot be written into an environment variable.
-NOT_PASSED_ON = {"database", "listen_database", "backoff"}
+NOT_PASSED_ON = {"database", "listen_database", "backoff", "retention"}
 
 
 class Interrupted(Exception):
