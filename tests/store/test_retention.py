@@ -208,7 +208,10 @@ def test_a_worker_prunes_by_itself_where_something_is_to_be_deleted(
 ) -> None:
     ended(session, RunStatus.SUCCESSFUL, 8)
     worker = SimpleNamespace(
-        options=Options(retention=A_WEEK), using="default", wanted=acts.wanted, writer=SimpleNamespace(wake=lambda: None)
+        options=Options(retention=A_WEEK),
+        using="default",
+        wanted=acts.wanted,
+        writer=SimpleNamespace(wake=lambda: None),
     )
     chores = Maintenance(worker)
     chores.turn(session)
