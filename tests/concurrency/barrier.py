@@ -42,3 +42,31 @@ def side_by_side(*acts: Act, patience: float = 60) -> list[Any]:
     if trouble:
         raise next((error for error in trouble if not isinstance(error, threading.BrokenBarrierError)), trouble[0])
     return answers
+
+
+def crowd(size: int, act: Callable[[int], Any], *, patience: float = 120) -> list[Any]:
+    """Let so many threads do one act at once, each on its own connection of Django's, and return what each returned."""
+
+    barrier = threading.Barrier(size)
+    answers: list[Any] = [None] * size
+    trouble: list[BaseException] = []
+
+    def perform(number: int) -> None:
+        try:
+            connections["default"].ensure_connection()
+            barrier.wait(patience)
+            answers[number] = act(number)
+        except BaseException as error:
+            trouble.append(error)
+            barrier.abort()
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=perform, args=(number,)) for number in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(patience)
+    if trouble:
+        raise next((error for error in trouble if not isinstance(error, threading.BrokenBarrierError)), trouble[0])
+    return answers

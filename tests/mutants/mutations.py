@@ -244,6 +244,46 @@ MUTANTS = [
         (STORE + "atomic.py", "TRIES = 3", "TRIES = 1"),
         tests="tests/store/test_atomic.py", on="postgresql mariadb",
     ),
+    # --- keys
+    _mutant(
+        "a name that is taken is taken again",
+        (STORE + "keys.py", "    if not taken:\n", "    if False:\n"),
+        tests="tests/concurrency/test_keys.py::test_of_many_calls_at_once_one_creates_the_run_and_all_others_find_it "
+        "tests/concurrency/test_keys.py::test_a_retry_and_a_call_with_the_same_key_do_not_both_open_a_run",
+        on="postgresql mariadb",
+    ),
+    _mutant(
+        "a look at names may be older than the lock",
+        (STORE + "vendors/brands.py", '        execute_plain(connection, "DELETE FROM durable_tasks_openkey WHERE 0", ())\n', "        pass\n"),
+        tests="tests/concurrency/test_keys.py::test_of_many_calls_at_once_one_creates_the_run_and_all_others_find_it",
+    ),
+    _mutant(
+        "those who want one name wait in a queue",
+        (STORE + "vendors/brands.py", "SET STATEMENT innodb_lock_wait_timeout=0 FOR ", ""),
+        tests="tests/concurrency/test_keys.py::test_when_the_creator_rolls_back_one_of_those_who_waited_creates_the_run",
+        on="mariadb",
+    ),
+    _mutant(
+        "a name goes to whoever holds it now",
+        (STORE + "keys.py", '"WHERE kind = %s AND name = %s AND run_id = %s",\n            (owner,', '"WHERE kind = %s AND name = %s AND %s IS NOT NULL",\n            (owner,'),
+        tests="tests/concurrency/test_keys.py::test_of_many_that_supersede_each_other_one_stays_open",
+        on="postgresql mariadb",
+    ),
+    _mutant(
+        "an end waits for those who hold its names",
+        (STORE + "commit.py", "    got = keys.lock_at_once(session, ending)\n", "    keys.lock(session, *ending)\n    got = set(ending)\n"),
+        tests="tests/store/test_unique.py::test_an_end_waits_for_nobody_who_holds_its_names", on="postgresql mariadb",
+    ),
+    _mutant(
+        "an end keeps its names",
+        (STORE + "commit.py", "        keys.let_go(session, ended)\n", "        pass\n"),
+        tests="tests/store/test_unique.py",
+    ),
+    _mutant(
+        "a heartbeat hears of cancellations only",
+        (WORKER + "heartbeat.py", ", with_keys=with_keys", ""),
+        tests="tests/faults/test_superseded.py",
+    ),
     # --- the worker
     _mutant(
         "what runs too long is not given back",
