@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django_tasks_durable.authoring.keys import NO_KEYS, Keys
 from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.exceptions import (
     AlreadyResolved,
@@ -51,7 +52,9 @@ from django_tasks_durable.primitives.writes import (
 from . import children
 from .awaiting import interest_in
 from .deltas import Delta
+from .memory_keys import MemoryKeys
 from .memory_run import MemoryRun, merge
+from .unique import Call
 
 T = TypeVar("T")
 
@@ -65,6 +68,7 @@ class MemoryStore:
         self.worker_id = worker_id
         self._runs: dict[UUID, MemoryRun] = {}
         self._names: dict[str, UUID] = {}
+        self._keys = MemoryKeys()
         self._lock = threading.RLock()
         self._begun = clock.host_now(), clock.monotonic()
 
@@ -88,10 +92,12 @@ class MemoryStore:
         priority: int = 0,
         max_attempts: int = 1,
         run_after: datetime | None = None,
+        keys: Keys = NO_KEYS,
     ) -> UUID:
         """Put a run into the store and return its id.
 
-        An open run of the same name, task and arguments is returned instead. Raise IdempotencyConflict for others.
+        An open run of the same name, task and arguments, or one that the keys stand for, is returned instead. Raise
+        IdempotencyConflict for other arguments, or DuplicateTask.
         """
         with self._lock:
             known = self._runs.get(self._names.get(name, UUID(int=0))) if name else None
@@ -100,6 +106,12 @@ class MemoryStore:
                     raise IdempotencyConflict(known.name)
                 return known.id
             run_id, now = new_id(), self.now()
+            if keys is not NO_KEYS:
+                call = Call(task_path, args, kwargs, replace(keys, run_id=None))
+                if (found := self._keys.find(call, self._runs, now)) is not None:
+                    return found
+                self._keys.take(call, run_id, self._runs, now)
+            due_at = now + (keys.debounce or timedelta(0))
             self._names[name or str(run_id)] = run_id
             self._runs[run_id] = MemoryRun(
                 id=run_id,
@@ -114,7 +126,7 @@ class MemoryStore:
                 max_attempts=max_attempts,
                 enqueued_at=now,
                 run_after=run_after,
-                due_at=max(now, run_after) if run_after else now,
+                due_at=max(due_at, run_after) if run_after else due_at,
                 lines=[Line(kind=StepKind.ENQUEUED)],
             )
             return run_id
