@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .authoring.backoff import Backoff as Backoff
     from .authoring.forms import answer_form as answer_form
+    from .authoring.marks import command as command
+    from .authoring.marks import query as query
+    from .authoring.marks import transition as transition
     from .authoring.tasks import DurableTask as DurableTask
     from .authoring.tasks import task as task
+    from .authoring.workflow import Workflow as Workflow
     from .backend import DurableBackend as DurableBackend
     from .backend.messages import abroadcast as abroadcast
     from .backend.messages import asend as asend
@@ -63,6 +67,7 @@ _HOMES = {
     "MemorySnapshots": "engine.portable",
     "MemoryStore": "store.memory",
     "SnapshotStore": "engine.portable",
+    "Workflow": "authoring.workflow",
     "abroadcast": "backend.messages",
     "answer_form": "authoring.forms",
     "approval": "engine.context",
@@ -71,6 +76,7 @@ _HOMES = {
     "assert_valid_snapshot": "engine.portable",
     "broadcast": "backend.messages",
     "clear_snapshots": "engine.portable",
+    "command": "authoring.marks",
     "compose": "engine.portable",
     "delete_snapshot": "engine.portable",
     "delete_snapshots": "engine.portable",
@@ -87,6 +93,7 @@ _HOMES = {
     "pause": "engine.context",
     "poll": "engine.context",
     "progress": "engine.context",
+    "query": "authoring.marks",
     "recv": "engine.context",
     "remove_key": "engine.portable",
     "rename_key": "engine.portable",
@@ -98,6 +105,7 @@ _HOMES = {
     "step": "engine.context",
     "task": "authoring.tasks",
     "transform_value": "engine.portable",
+    "transition": "authoring.marks",
     "validate_snapshot": "engine.portable",
     "wait": "engine.context",
     "wait_event": "engine.context",
@@ -111,6 +119,7 @@ __all__ = [
     "MemorySnapshots",
     "MemoryStore",
     "SnapshotStore",
+    "Workflow",
     "__version__",
     "abroadcast",
     "answer_form",
@@ -120,6 +129,7 @@ __all__ = [
     "assert_valid_snapshot",
     "broadcast",
     "clear_snapshots",
+    "command",
     "compose",
     "delete_snapshot",
     "delete_snapshots",
@@ -136,6 +146,7 @@ __all__ = [
     "pending_snapshots",
     "poll",
     "progress",
+    "query",
     "recv",
     "remove_key",
     "rename_key",
@@ -147,6 +158,7 @@ __all__ = [
     "step",
     "task",
     "transform_value",
+    "transition",
     "validate_snapshot",
     "wait",
     "wait_event",

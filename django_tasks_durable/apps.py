@@ -27,12 +27,14 @@ class DurableTasksConfig(AppConfig):
         from .backend import news, results
         from .engine import context, driving
         from .live import notify
+        from .store import workflows
 
         # On Django 5.2 these come with the backport's own app, which need not be installed.
         compat.signals()
         compat.register_checks()
         checks.register()
         driving.install()
+        driving.register_database(workflows)
         context.register_result_factory(lambda claimed, task: results.of_claimed(claimed))
         news.listen()
         notify.listen()

@@ -517,6 +517,75 @@ class RunExists(DurableError):
         super().__init__(f"There is a run {run_id} already. Restore the snapshot under another id.")
 
 
+class InvalidWorkflow(DurableError, TypeError):
+    """A workflow class cannot be run as it is written."""
+
+    code = "INVALID_WORKFLOW"
+
+    def __init__(self, workflow: str, problem: str) -> None:
+        self.workflow, self.problem = workflow, problem
+        super().__init__(f"The workflow {workflow}: {problem}")
+
+
+class InvalidState(DurableError, TypeError):
+    """A value does not fit the ``State`` of a workflow."""
+
+    code = "INVALID_STATE"
+
+    def __init__(self, workflow: str, problem: str) -> None:
+        self.workflow, self.problem = workflow, problem
+        super().__init__(f"The state of {workflow}: {problem}")
+
+
+class UnknownTransition(NonRetryable):
+    """A step of a workflow named a next step that its ``to=`` does not."""
+
+    code = "UNKNOWN_TRANSITION"
+
+    def __init__(self, workflow: str, step: str, target: object, declared: list[str]) -> None:
+        self.workflow, self.step, self.target, self.declared = workflow, step, target, declared
+        super().__init__(
+            f"The step {step!r} of {workflow} went on to {target!r}, but its to= declares only {', '.join(declared)}. "
+            "Declare it there, or return one of these, then retry the run."
+        )
+
+
+class UnknownStep(NonRetryable):
+    """A run stands at a step that its workflow class no longer has."""
+
+    code = "UNKNOWN_STEP"
+
+    def __init__(self, workflow: str, step: str, known: list[str]) -> None:
+        self.workflow, self.step, self.known = workflow, step, known
+        super().__init__(
+            f"The run stands at the step {step!r}, which {workflow} does not have (it has {', '.join(known)}). "
+            "Bring the step back under its name, then retry the run."
+        )
+
+
+class NotAttached(DurableError):
+    """A workflow was asked for something that only an attempt of its run can do."""
+
+    code = "NOT_ATTACHED"
+
+    def __init__(self, workflow: str, asked: str) -> None:
+        self.workflow, self.asked = workflow, asked
+        super().__init__(
+            f"{asked} was asked of a {workflow} that no attempt carries. The words of the context are for its steps; "
+            "a command changes the state, and a query reads it."
+        )
+
+
+class AlreadyAttached(DurableError):
+    """A workflow that is attached to one run cannot be attached to another."""
+
+    code = "ALREADY_ATTACHED"
+
+    def __init__(self, workflow: str, run_id: object) -> None:
+        self.workflow, self.run_id = workflow, run_id
+        super().__init__(f"This {workflow} is attached to run {run_id} already; make another instance.")
+
+
 class ControlFlow(BaseException):
     """The base of what stops a body from outside; ``except Exception`` cannot eat it. Do not raise directly."""
 
@@ -539,6 +608,10 @@ class LeaseLost(ControlFlow):
     def __init__(self, run_id: UUID, token: int) -> None:
         self.run_id, self.token = run_id, token
         super().__init__(f"The lease {token} of run {run_id} is lost; nothing more of this attempt is written.")
+
+
+class StateMoved(LeaseLost):
+    """A command changed the workflow's state meanwhile: nothing is written, and the visit begins again on the new state."""
 
 
 class RunCancelled(ControlFlow):

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django_tasks_durable.primitives.standing import Standing, StateChange
+
     from .streaming import AsyncRunStream, RunStream
     from .tasks import DurableTask
 
@@ -50,6 +55,14 @@ class Driver(Protocol):
         self, task: DurableTask[..., Any], run_id: str, answer: Any, token: str | None, store: Any
     ) -> AsyncRunStream[Any]:
         """See resume()."""
+
+    def look(self, task: DurableTask[..., Any], run_id: UUID | str, store: Any) -> Standing:
+        """Read where a run of a workflow stands. Raise RunNotFound, also for a run of another task."""
+
+    def changing(
+        self, task: DurableTask[..., Any], run_id: UUID | str, store: Any, by: str
+    ) -> AbstractContextManager[StateChange]:
+        """Lock a run of a workflow and hand out the change to fill. See look()."""
 
 
 _driver: Driver | None = None

@@ -176,7 +176,9 @@ def _rebuilt(kind: type[DurableTask[..., Any]], values: dict[str, Any]) -> Durab
     """Make a pickled task again. It is not validated anew: QUEUES may have changed since."""
     path = values["func"]
     try:
-        func = import_string(path).func
+        found = import_string(path)
+        # A workflow class stands under its task's path.
+        func = getattr(found, "task", found).func
     except (ImportError, AttributeError) as error:
         raise ValueError(f"Expected {path!r} to point to a Task instance.") from error
     copy = object.__new__(kind)

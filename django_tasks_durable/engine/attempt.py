@@ -124,7 +124,7 @@ async def aannounce(slice: Slice) -> None:
 
 def _perform(slice: Slice, call: BodyCall) -> Any:
     """Run the body. A function, the common case, is called straight away."""
-    if _is_async_function(call.function):
+    if call.workflow is not None or _is_async_function(call.function):
         return run(slice, root(slice, call))
     slice.check()
     token = CURRENT.set(slice.root)

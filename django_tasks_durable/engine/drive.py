@@ -109,7 +109,7 @@ def perform(slice: Slice, effect: Effect) -> Any:
     """Do what an act asks for, on this thread."""
     match effect:
         case Durable():
-            verdict = slice.store.keep(effect.write)
+            verdict = slice.keep(effect.write)
             crash_point("after_checkpoint")
             return verdict
         case Call():
@@ -142,9 +142,9 @@ async def aperform(slice: Slice, effect: Effect) -> Any:
     match effect:
         case Durable():
             if is_blocking(slice):
-                verdict = await on_thread(slice.store.keep, effect.write)
+                verdict = await on_thread(slice.keep, effect.write)
             else:
-                verdict = await asyncio.wrap_future(slice.store.commit(effect.write))
+                verdict = await asyncio.wrap_future(slice.commit(effect.write))
             crash_point("after_checkpoint")
             return verdict
         case Call():

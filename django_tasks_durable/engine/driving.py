@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 from uuid import UUID
 
 from django_tasks_durable.authoring import driver
 from django_tasks_durable.authoring.tasks import DurableTask
+from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.compat import TaskContext
+from django_tasks_durable.conf import get_options
+from django_tasks_durable.exceptions import RunNotFound
+from django_tasks_durable.primitives.standing import Standing, StateChange
 
 from . import unwinding
 from .bodies import Body
@@ -18,8 +23,33 @@ from .effects import Act, Advance, Ended
 from .frame import Frame
 from .inline import InlineSlice
 from .streams import AsyncStream, Course, Stream, memory_store, resumed
+from .workflows import course
 
 Task = DurableTask[..., Any]
+
+
+class WorkflowStore(Protocol):
+    """The workflows that a database holds. See store.workflows."""
+
+    def look(self, run_id: UUID, *, using: str) -> Standing:
+        """Read where a workflow stands."""
+
+    def changing(self, run_id: UUID, *, using: str, by: str = "") -> AbstractContextManager[StateChange]:
+        """Lock a run and hand out the change to fill."""
+
+
+_database: WorkflowStore | None = None
+
+
+def register_database(store: WorkflowStore) -> None:
+    """Let what imports models, as this floor must not, find workflows in databases."""
+    global _database
+    _database = store
+
+
+def _workflows() -> WorkflowStore:
+    assert _database is not None, "the app registers it when it is ready"
+    return _database
 
 
 def install() -> None:
@@ -31,9 +61,9 @@ class _Driver:
     """See authoring.driver.Driver."""
 
     def call(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        slice, body = _inline(task, args, kwargs)
+        slice, act = _inline(task, args, kwargs)
         try:
-            return run(slice, _drained(body))
+            return run(slice, act)
         except Exception as error:
             if slice.is_inline:
                 run(slice, unwinding.inline(slice, error))
@@ -43,9 +73,9 @@ class _Driver:
                 slice.bodies.pop().close()
 
     async def acall(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        slice, body = _inline(task, args, kwargs)
+        slice, act = _inline(task, args, kwargs)
         try:
-            return await arun(slice, _drained(body))
+            return await arun(slice, act)
         except Exception as error:
             if slice.is_inline:
                 await arun(slice, unwinding.inline(slice, error))
@@ -70,16 +100,46 @@ class _Driver:
     def aresume(self, task: Task, run_id: str, answer: Any, token: str | None, store: Any) -> AsyncStream:
         return AsyncStream(resumed(task, run_id, answer, token, store))
 
+    def look(self, task: Task, run_id: UUID | str, store: Any) -> Standing:
+        if store is not None:
+            kept = memory_store(store)
+            return _of_task(task, kept.standing(kept.find(run_id).id), run_id)
+        return _of_task(task, _workflows().look(_expect_id(run_id), using=get_options(task.backend).database), run_id)
+
+    @contextmanager
+    def changing(self, task: Task, run_id: UUID | str, store: Any, by: str) -> Iterator[StateChange]:
+        if store is not None:
+            kept = memory_store(store)
+            opened: AbstractContextManager[StateChange] = kept.changing(kept.find(run_id).id)
+        else:
+            opened = _workflows().changing(_expect_id(run_id), using=get_options(task.backend).database, by=by)
+        with opened as change:
+            _of_task(task, change.standing, run_id)
+            yield change
+
+
+def _expect_id(run_id: UUID | str) -> UUID:
+    try:
+        return run_id if isinstance(run_id, UUID) else UUID(run_id)
+    except ValueError:
+        raise RunNotFound(run_id) from None
+
+
+def _of_task(task: Task, standing: Standing, run_id: UUID | str) -> Standing:
+    if standing.task_path != task.module_path:
+        raise RunNotFound(run_id)
+    return standing
+
 
 # --- inline: nothing is remembered
 
 
-def _inline(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[InlineSlice, Body]:
+def _inline(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[InlineSlice, Act[Any]]:
     args = list(args)
     given = args.pop(0) if task.takes_context and args and isinstance(args[0], TaskContext) else None
     if isinstance(given, DurableContext):
         # The caller's own context: what it remembers is the caller's.
-        return given._frame.slice, Body(given._frame, task.func, [given, *args], dict(kwargs))  # type: ignore[return-value]
+        return given._frame.slice, _drained(Body(given._frame, task.func, [given, *args], dict(kwargs)))  # type: ignore[return-value]
     task_result = given.task_result if given is not None else None
 
     def make_context(frame: Frame) -> DurableContext:
@@ -88,7 +148,9 @@ def _inline(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple
     slice = InlineSlice(make_context, run_id=_as_uuid(task_result), backend=task.backend)
     slice.task = task
     given_args = [slice.root.context, *args] if task.takes_context else args
-    return slice, Body(slice.root, task.func, given_args, dict(kwargs))
+    if (workflow := workflow_of(task)) is not None:
+        return slice, course(slice, workflow, kwargs)
+    return slice, _drained(Body(slice.root, task.func, given_args, dict(kwargs)))
 
 
 def _as_uuid(task_result: Any) -> UUID | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
 from typing import Any
 
+from django_tasks_durable.authoring.handles import audit_line
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import Level, StepKind
 from django_tasks_durable.primitives.writes import Append, Line, SetProgress
@@ -42,6 +44,12 @@ def log(frame: Frame, message: str, level: str, percent: float | None, data: dic
         percent=_share(percent),
         data=codec.encode(data, where="data", limit=frame.slice.limit) if data else "",
     )
+    _hand_over(frame, Append(lease=frame.slice.claimed.lease, line=line))
+
+
+def audit(frame: Frame, kind: str, values: Mapping[str, Any]) -> None:
+    """Write a line of a workflow's own into the timeline. See log()."""
+    line = audit_line(kind, values, path=frame.path.rstrip("/"))
     _hand_over(frame, Append(lease=frame.slice.claimed.lease, line=line))
 
 

@@ -16,6 +16,7 @@ from django_tasks_durable.authoring.tasks import options_of
 from django_tasks_durable.exceptions import (
     ControlFlow,
     Drift,
+    DurableError,
     LeaseLost,
     NonRetryable,
     RunCancelled,
@@ -51,7 +52,8 @@ def of_value(slice: Slice, value: Any) -> Outcome:
     if slice.doom is not None:
         raise slice.doom
     slice.root.finish()
-    return Succeeded(lease=slice.claimed.lease, result=codec.encode(value, where="result", limit=slice.limit))
+    result = codec.encode(value, where="result", limit=slice.limit)
+    return slice.dressed(Succeeded(lease=slice.claimed.lease, result=result))
 
 
 def of_error(slice: Slice, error: BaseException) -> Outcome | None:
@@ -72,7 +74,7 @@ def _told(slice: Slice, error: BaseException) -> Outcome | None:
         case RunCancelled():
             return Cancelled(lease=lease)
         case Suspend():
-            return slice.suspension()
+            return _suspended(slice)
         case ShuttingDown() | ControlFlow():
             return Released(lease=lease)
         case None:
@@ -83,6 +85,13 @@ def _told(slice: Slice, error: BaseException) -> Outcome | None:
         slice.interrupted = error
         return Released(lease=lease)
     return _fail(slice, slice.doom or error)
+
+
+def _suspended(slice: Slice) -> Outcome:
+    try:
+        return slice.dressed(slice.suspension())
+    except DurableError as problem:  # a workflow's state that cannot be stored
+        return _fail(slice, problem)
 
 
 # --- how a failure is told
@@ -130,7 +139,8 @@ def _fail(slice: Slice, error: BaseException) -> Failed:
         "" if retry_at is None else f", the next is due at {retry_at.isoformat(timespec='seconds')}",
         error=error,
     )
-    return Failed(lease=claimed.lease, error=_error_record(error), retry_at=retry_at, forget=_unhandled(slice, error))
+    failed = Failed(lease=claimed.lease, error=_error_record(error), retry_at=retry_at, forget=_unhandled(slice, error))
+    return slice.dressed(failed)
 
 
 def _log(level: int, message: str, *args: object, error: BaseException) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -88,10 +88,13 @@ class Replay:
     """The history of a run, asked by path."""
 
     __slots__ = (
-        "_checkpoints", "_joins", "_latest", "_orders", "_waits", "children", "inbox", "messages", "partials", "streamed",
+        "_checkpoints", "_joins", "_latest", "_orders", "_waits", "children", "inbox", "is_ordered", "messages",
+        "partials", "streamed",
     )  # fmt: skip
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, *, is_ordered: bool = True) -> None:
+        # In a workflow the keys are the identity: its live state may well have changed since.
+        self.is_ordered = is_ordered
         self._checkpoints = {record.path: record for record in history.checkpoints}
         self._waits = {record.path: record for record in history.waits}
         self.partials = history.partials
@@ -179,6 +182,14 @@ class Replay:
         """Return what an earlier join of this child left."""
         return self._joins.get(run_id.hex)
 
+    def open_questions(self, prefix: str) -> list[str]:
+        """Return the paths under a prefix at which a question was put that nobody has answered."""
+        return [
+            path
+            for path, wait in self._waits.items()
+            if wait.answer is None and path.startswith(prefix) and path not in self._checkpoints
+        ]
+
     def kind_at(self, path: str) -> str:
         """Tell what the history holds at a path, for a message."""
         record = self._checkpoints.get(path) or self._waits.get(path)
@@ -193,7 +204,7 @@ def _has_order(record: CheckpointRecord) -> bool:
 class Scope:
     """One order of primitives: the body of a run, of a nested call, or of a branch of a gather."""
 
-    __slots__ = ("_compared", "_heads", "_lock", "_order", "_uses", "busy", "path", "position", "replay")
+    __slots__ = ("_heads", "_lock", "_order", "_uses", "busy", "path", "position", "replay")
 
     def __init__(self, replay: Replay, path: str = "") -> None:
         self.replay = replay
@@ -274,7 +285,7 @@ class Scope:
         return path
 
     def _compare(self, path: str, fingerprint: str) -> None:
-        compared = self._order.compared
+        compared = self._compared()
         if self.position >= len(compared):
             return
         expected, arguments = compared[self.position]
@@ -287,6 +298,9 @@ class Scope:
     def _drift(self, expected: str, found: str) -> Drift:
         return Drift(self.path, self.position, expected, found, self._order.around(self.position, len(self.path)))
 
+    def _compared(self) -> Sequence[tuple[str, str]]:
+        return self._order.compared if self.replay.is_ordered else ()
+
     def decide(self, place: Place, kind: CheckpointKind) -> Decision:
         """Say what becomes of the primitive at this place. Raise Drift when the history has another kind there."""
         decision = self.replay.decide(place.path, kind)
@@ -296,7 +310,7 @@ class Scope:
 
     def finish(self) -> None:
         """Hear that the body has returned. Raise Drift when the history went on from here."""
-        compared = self._order.compared
+        compared = self._compared()
         if self.position < len(compared):
             raise self._drift(compared[self.position][0], "the end")
 

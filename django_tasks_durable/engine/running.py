@@ -8,21 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from django_tasks_durable.authoring.tasks import get_task
-from django_tasks_durable.exceptions import (
-    ControlFlow,
-    Drift,
-    NotSerializable,
-    PayloadTooLarge,
-    SuspensionSwallowed,
-    TaskTimeout,
-)
+from django_tasks_durable.authoring.workflow import Workflow
+from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.primitives import codec
-from django_tasks_durable.primitives.status import StepKind
-from django_tasks_durable.primitives.writes import Append, Line
 
 from .bodies import Body
-from .effects import Act, Advance, Emit, Ended
+from .effects import Act
+from .partials import told
 from .slice import Slice
+from .workflows import course
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +26,7 @@ class BodyCall:
     function: Callable[..., Any]
     args: Sequence[Any]
     kwargs: dict[str, Any]
+    workflow: type[Workflow] | None = None
 
 
 def prepare(slice: Slice) -> BodyCall:
@@ -44,38 +39,13 @@ def prepare(slice: Slice) -> BodyCall:
         slice.start_timeout(json.loads(claimed.options).get("timeout"))
     if task.takes_context:
         args = [slice.root.context, *args]
-    return BodyCall(task.func, args, kwargs)
+    return BodyCall(task.func, args, kwargs, workflow_of(task))
 
 
 def root(slice: Slice, call: BodyCall, *running: Any) -> Act[Any]:
-    """Run the body of a run; emit the partials that nobody has seen yet, and return its value."""
-    body = Body(slice.root, call.function, call.args, call.kwargs, *running)
-    thrown: BaseException | None = slice.control.reason
-    if thrown is not None:
+    """Run the body of a run, or the steps of a workflow; emit the partials that nobody has seen, and return its value."""
+    if slice.control.reason is not None:
         slice.check()
-    while True:
-        turn = yield Advance(body, thrown)
-        thrown = None
-        if isinstance(turn, Ended):
-            return turn.value
-        suspended = slice.strand.suspended()
-        if suspended is not None:
-            raise SuspensionSwallowed(suspended.path)
-        try:
-            is_news, value = tell_partial(slice, turn.value)
-            if is_news:
-                yield Emit(value)
-            slice.check()
-        except (NotSerializable, PayloadTooLarge, ControlFlow, Drift, TaskTimeout) as error:
-            # Raised where the body yielded, so that it can clean up there.
-            thrown = error
-
-
-def tell_partial(slice: Slice, raw: Any) -> tuple[bool, Any]:
-    """Write a partial into the timeline, unless an earlier slice has; return whether it is news, and its value."""
-    slice.partials += 1
-    if slice.partials <= slice.replay.partials.get("", 0):
-        return False, None
-    text, value = codec.round_trip(raw, where="partial", limit=slice.limit)
-    slice.store.submit(Append(lease=slice.claimed.lease, line=Line(kind=StepKind.PARTIAL, data=text)))
-    return True, value
+    if call.workflow is not None:
+        return (yield from course(slice, call.workflow, call.kwargs))
+    return (yield from told(slice, Body(slice.root, call.function, call.args, call.kwargs, *running)))

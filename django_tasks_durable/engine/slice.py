@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
 from django_tasks_durable.primitives import clock
@@ -22,6 +24,8 @@ from django_tasks_durable.primitives.writes import (
     MessageRecord,
     RunStore,
     Suspended,
+    Verdict,
+    Write,
 )
 from django_tasks_durable.store import user_transactions
 
@@ -35,8 +39,10 @@ if TYPE_CHECKING:
     from .bodies import Body
     from .context import DurableContext
     from .unwinding import Compensation
+    from .workflows import Machine
 
 E = TypeVar("E", bound=BaseException)
+W = TypeVar("W")
 
 
 class Slice:
@@ -90,6 +96,8 @@ class Slice:
         self.make_context = make_context
         # Branches on other threads may be the first to ask for the history, or for a scope.
         self.lock = threading.RLock()
+        #: What carries a class workflow; None for a function.
+        self.machine: Machine | None = None
         self._replay: Replay | None = None
 
     @property
@@ -100,7 +108,8 @@ class Slice:
                 if self._replay is None:
                     claimed = self.claimed
                     self._replay = Replay(
-                        History(inbox=claimed.inbox) if claimed.is_fresh else self.store.history(claimed)
+                        History(inbox=claimed.inbox) if claimed.is_fresh else self.store.history(claimed),
+                        is_ordered=self.task is None or workflow_of(self.task) is None,
                     )
         return self._replay
 
@@ -181,6 +190,37 @@ class Slice:
         """Return a message that could not be taken after all."""
         with self.lock:
             self.replay.messages[message.name].appendleft(message)
+
+    def keep(self, write: Write) -> Verdict:
+        """Hand over a write and wait until it is durable. See commit()."""
+        return self.store.keep(write) if self.machine is None else self.commit(write).result()
+
+    def commit(self, write: Write) -> Future[Verdict]:
+        """Hand over a write that somebody waits for, in one with a workflow's state."""
+        if self.machine is None:
+            return self.store.commit(write)
+        # Of branches on several threads, whoever reads the state last must hand it over last.
+        with self.lock:
+            done = self.store.commit(self.machine.keep(write))
+        done.add_done_callback(self._doubt)
+        return done
+
+    def _doubt(self, done: Future[Verdict]) -> None:
+        if self.machine is not None and (done.cancelled() or done.exception() is not None):
+            self.machine.doubt()
+
+    def dressed(self, write: W) -> W:
+        """Return a write with a workflow's state beside it, if that has changed."""
+        return write if self.machine is None else self.machine.dressed(write)
+
+    def state_text(self) -> str | None:
+        """Return a workflow's state as JSON text; None for a function."""
+        return None if self.machine is None else self.machine.text()
+
+    def rewind(self, state_text: str | None) -> None:
+        """Make a workflow's state what it was."""
+        if self.machine is not None and state_text is not None:
+            self.machine.rewind(state_text)
 
     def suspend(self, strand: Strand, *pending: Pending) -> None:
         """Leave the body until something happens. Raise Suspend, or SuspendInAtomic in a transaction of the user's."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from django_tasks_durable.authoring.options import BackoffLike
+from django_tasks_durable.exceptions import InvalidWorkflow
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import CheckpointKind
 
@@ -40,6 +41,7 @@ def step(
     _expect_usable(function, atomic, max_attempts)
     if compensate is not None:
         _expect_usable(compensate, atomic, max_attempts)
+        _expect_no_workflow(frame, key)
     fingerprint = codec.fingerprint(args, kwargs) if cache else ""
     seconds = _seconds(timeout)
     place = frame.begin("step", key, fingerprint)
@@ -106,3 +108,12 @@ def _expect_usable(function: Callable[..., Any], atomic: bool, max_attempts: int
         raise TypeError(NO_COROUTINE)
     if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
         raise ValueError(f"max_attempts={max_attempts!r}: give a whole number from 1.")
+
+
+def _expect_no_workflow(frame: Frame, key: str) -> None:
+    if frame.slice.machine is not None:
+        raise InvalidWorkflow(
+            frame.slice.machine.plan.workflow,
+            f"{key!r} has a compensate=, and a workflow does not remember the steps of earlier visits. "
+            "Undo it in a step that the workflow goes on to.",
+        )

@@ -97,7 +97,7 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
     limit = frame.strand.limit = None if work.timeout is None else Limit(place.path, work.timeout)
     try:
         if work.atomic:
-            value = yield Atomic(partial(_perform_atomic, frame, place, work, started))
+            value = yield from _atomically(frame, place, work, started)
         else:
             raw = yield Call(work.function, work.args, work.kwargs, limit)
             crash_point("after_effect")
@@ -115,10 +115,21 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
     return _Done(value)
 
 
+def _atomically(frame: Frame, place: Place, work: Work, started: float) -> Act[Any]:
+    """Perform an atomic step. When it is rolled back, so is what it made of a workflow's state."""
+    before = frame.slice.state_text()
+    try:
+        return (yield Atomic(partial(_perform_atomic, frame, place, work, started, before)))
+    except BaseException:
+        frame.slice.rewind(before)
+        raise
+
+
 def _perform_atomic(
-    frame: Frame, place: Place, work: Work, started: float
+    frame: Frame, place: Place, work: Work, started: float, before: str | None
 ) -> tuple[Any, list[SaveCheckpoint | Append | SetProgress]]:
     """Call the function of an atomic step; what it tells of itself is committed with its writes."""
+    frame.slice.rewind(before)
     notes = frame.strand.atomic = AtomicNotes(place.path)
     try:
         raw = work.function(*work.args, **work.kwargs)
@@ -131,7 +142,8 @@ def _perform_atomic(
     if frame.strand.limit is not None:
         frame.strand.limit.check()
     text, value = codec.round_trip(raw, limit=frame.slice.limit)
-    return value, [*notes.facts, _saved(frame, place, work, text, clock.monotonic() - started)]
+    saved = frame.slice.dressed(_saved(frame, place, work, text, clock.monotonic() - started))
+    return value, [*notes.facts, saved]
 
 
 def _saved(frame: Frame, place: Place, work: Work, text: str, seconds: float) -> SaveCheckpoint | Append:

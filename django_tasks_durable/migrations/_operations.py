@@ -164,6 +164,45 @@ class CompareBytesOnMySQL(_OnOneBrand):
         return type(self).__name__, [], {"columns": self.columns}
 
 
+class CompareBytesOnPostgreSQL(_OnOneBrand):
+    """Let paths be compared byte by byte on PostgreSQL too, whatever the database's collation.
+
+    Then the unique index of (run, path) answers what lies under a prefix: a workflow's ten-thousandth visit reads no
+    row of the others.
+    """
+
+    vendor = "postgresql"
+
+    def __init__(self, columns: Mapping[str, Mapping[str, int]]) -> None:
+        self.columns = {table: dict(lengths) for table, lengths in columns.items()}
+
+    def change(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Compare these columns byte by byte."""
+        for statement in self._remade(schema_editor, ' COLLATE "C"'):
+            schema_editor.execute(statement)
+
+    def undo(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Compare them as the database does."""
+        for statement in self._remade(schema_editor, ' COLLATE "default"'):
+            schema_editor.execute(statement)
+
+    def _remade(self, schema_editor: BaseDatabaseSchemaEditor, collation: str) -> list[str]:
+        quote = schema_editor.quote_name
+        return [
+            f"ALTER TABLE {quote(table)} ALTER COLUMN {quote(name)} TYPE varchar({length}){collation}"
+            for table, lengths in self.columns.items()
+            for name, length in lengths.items()
+        ]
+
+    def describe(self) -> str:
+        """Say what it does."""
+        return "Compare paths byte by byte on PostgreSQL"
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Return what rebuilds it."""
+        return type(self).__name__, [], {"columns": self.columns}
+
+
 def per_brand() -> list[Operation]:
     """Return what migration 0001 adds after the tables."""
     return [
@@ -184,6 +223,9 @@ def per_brand() -> list[Operation]:
                 "dtd_run_leased": ("lease_worker",),
                 "dtd_run_deadline": ("due_at",),
             },
+        ),
+        CompareBytesOnPostgreSQL(
+            columns={"durable_tasks_checkpoint": {"path": 400}, "durable_tasks_wait": {"path": 400}}
         ),
         KeepRoomOnPostgreSQL(table=RUNS, settings=HOT_TABLE),
     ]

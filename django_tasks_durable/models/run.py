@@ -81,6 +81,19 @@ class TaskRun(models.Model):
     )
     awaited = models.TextField(default="", blank=True, help_text=_("The children whose news this one waits for."))
 
+    # NULL and the database's own defaults: a run of a function, and its enqueue, say nothing of these.
+    workflow_state = models.TextField(
+        _("state"), null=True, help_text=_("The state of a class workflow that has begun.")
+    )
+    state_version = models.PositiveIntegerField(
+        db_default=0, help_text=_("Rises with each change of the state from outside.")
+    )
+    workflow_step = models.CharField(_("workflow step"), max_length=100, db_default="", blank=True)
+    visit = models.PositiveIntegerField(_("visit"), db_default=0, help_text=_("Steps that the workflow has entered."))
+    visit_sequence = models.PositiveIntegerField(
+        db_default=0, help_text=_("The last line of the timeline before this visit.")
+    )
+
     progress_percent = models.FloatField(_("progress"), null=True)
     progress_label = models.CharField(max_length=200, default="", blank=True)
     progress_meta = models.TextField(default="", blank=True)

@@ -41,6 +41,7 @@ class StepKind(models.TextChoices):
     RELEASED = "released", pgettext_lazy("Step", "Given back")
     MESSAGE = "message", pgettext_lazy("Step", "Message")
     AUDIT = "audit", pgettext_lazy("Step", "Operator")
+    TRANSITION = "transition", pgettext_lazy("Step", "Transition")
 
 
 class Level(models.TextChoices):

@@ -159,6 +159,42 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a class workflow stands. ``state`` is JSON text, None while the initial state is still in the arguments.
+
+    ``sequence`` is the number of the last line before the visit began; ``version`` rises with each change from outside.
+    A run of a function has the empty stage, with visit 0.
+    """
+
+    state: str | None = None
+    step: str = ""
+    visit: int = 0
+    sequence: int = 0
+    version: int = 0
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of this visit begin with; empty for a function and before the first visit."""
+        return f"{self.visit}:{self.step}/" if self.visit else ""
+
+
+UNSTAGED = Stage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRecord:
+    """What an attempt wants stored of its workflow: the state as JSON text (None: as it was), the step and the visit.
+
+    It holds only while the run's state still has the version ``expected``; otherwise a command came in between.
+    """
+
+    state: str | None
+    step: str
+    visit: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedRun:
     """A run in the hands of a worker: what an attempt needs to know of it.
 
@@ -191,6 +227,7 @@ class ClaimedRun:
     worker_id: str = ""
     holds_keys: bool = False
     parent_id: UUID | None = None
+    stage: Stage = UNSTAGED
 
     @property
     def run_id(self) -> UUID:
@@ -218,6 +255,17 @@ class SaveCheckpoint:
     checkpoint: CheckpointRecord
     line: Line | None = None
     consumes: int | None = None
+    state: StateRecord | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveState:
+    """A class workflow enters a step. ``abandon`` names the questions of the visit it leaves that nobody has answered."""
+
+    lease: Lease
+    state: StateRecord
+    line: Line | None = None
+    abandon: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +302,7 @@ class Succeeded:
 
     lease: Lease
     result: str
+    state: StateRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +317,7 @@ class Failed:
     error: ErrorRecord
     retry_at: datetime | None = None
     forget: tuple[str, ...] = ()
+    state: StateRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +340,7 @@ class Suspended:
     unwinding: bool = False
     awaited: tuple[Awaited, ...] = ()
     forget: tuple[str, ...] = ()
+    state: StateRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,7 +359,7 @@ class Released:
 
 
 Outcome = Succeeded | Failed | Suspended | Cancelled | Released
-Write = Started | SaveCheckpoint | Spawn | Append | SetProgress | Outcome
+Write = Started | SaveCheckpoint | SaveState | Spawn | Append | SetProgress | Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from .parts import CheckpointSnapshot, Progress, TimelineLine
 from .shapes import RunSnapshot, RunSummary
 from .waits import waits as waits  # a part of a run, read like the others
 
-PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids")
+PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids", "workflow_state")
 KEY_COLUMNS = {
     KeyKind.DEDUPE: "dedupe_key",
     KeyKind.IDEMPOTENCY: "idempotency_key",

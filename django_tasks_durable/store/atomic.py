@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 from django.db import connections, transaction
 
 from django_tasks_durable import signals
-from django_tasks_durable.exceptions import LeaseLost
+from django_tasks_durable.exceptions import LeaseLost, StateMoved
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.faults import crash_point
-from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, SaveCheckpoint, Verdict, Write
+from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, Released, SaveCheckpoint, Verdict, Write
 
 from . import vendors, workers
 from .commit import Busy, commit
@@ -45,12 +46,23 @@ def perform_atomic(using: str, claimed: ClaimedRun, worker_id: str, perform: Ato
                 crash_point("before_checkpoint")
                 verdict = _fence(session, claimed, worker_id, facts)
             return value, verdict
+        except StateMoved:
+            # With what the step wrote, the giving back was rolled back too.
+            _give_back(session, claimed, worker_id)
+            raise
         except Exception as error:
             if not left or not (session.is_transient(error) or _came_back(session, used)):
                 raise
             # The commit was under way when the connection broke: it may well have been done.
             if verdict is not None and _is_kept(session, claimed, facts):
                 return value, verdict
+
+
+def _give_back(session: vendors.Session, claimed: ClaimedRun, worker_id: str) -> None:
+    delta = Delta(claimed, worker_id)
+    delta.add(Released(lease=claimed.lease))
+    with session.transaction():
+        commit(session, [delta], waits_for_locks=True)
 
 
 def _came_back(session: vendors.Session, used: object) -> bool:
@@ -86,7 +98,8 @@ def _fence(session: vendors.Session, claimed: ClaimedRun, worker_id: str, facts:
     for fact in facts:
         delta.add(fact)
     # Nearly always the row is free; only when it is not, the time to wait for it has to be bounded.
-    with session.brand.without_beginning(session.connection):
+    at_once = session.brand.without_beginning(session.connection) if delta.is_unconditional else nullcontext()
+    with at_once:
         answer = commit(session, [delta])[claimed.run_id]
     if isinstance(answer, Busy):
         with session.brand.bounded_waits(session.execute, LOCK_SECONDS):

@@ -9,7 +9,7 @@ from typing import Any
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import RunStatus, may_move
-from django_tasks_durable.primitives.writes import ClaimedRun
+from django_tasks_durable.primitives.writes import UNSTAGED, ClaimedRun, Stage
 
 from .tables import RUNS, WORKERS
 from .vendors import Session
@@ -17,7 +17,8 @@ from .vendors import Session
 CLAIMED_COLUMNS = (
     "id, lease_token, task_path, backend, queue_name, priority, args, kwargs, options, attempts, max_attempts, crashes, inbox, "
     "enqueued_at, run_after, started_at, worker_ids, errors, last_sequence, due_at, "
-    "(dedupe_key <> '' OR supersede_key <> ''), parent_id"
+    "(dedupe_key <> '' OR supersede_key <> ''), parent_id, "
+    "workflow_state, workflow_step, visit, visit_sequence, state_version"
 )
 
 assert may_move(RunStatus.READY, RunStatus.CLAIMED)
@@ -174,8 +175,16 @@ def _claimed_run(session: Session, row: tuple[Any, ...], monotonic: float, worke
         errors=row[17],
         last_sequence=row[18],
         parent_id=None if row[21] is None else session.as_uuid(row[21]),
-        now_at=session.instant(row[22]),
+        now_at=session.instant(row[-1]),
         claimed_monotonic=monotonic,
         worker_id=worker_id,
         holds_keys=bool(row[20]),
+        stage=_stage(row),
     )
+
+
+def _stage(row: tuple[Any, ...]) -> Stage:
+    state, step, visit, sequence, version = row[22:27]
+    if not visit and state is None:
+        return UNSTAGED
+    return Stage(state=state, step=step, visit=visit, sequence=sequence, version=version)

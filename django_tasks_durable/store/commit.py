@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from django_tasks_durable.exceptions import LeaseLost
+from django_tasks_durable.exceptions import LeaseLost, StateMoved
 from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.marks import POLLED, TRY
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
-from django_tasks_durable.primitives.writes import Verdict
+from django_tasks_durable.primitives.writes import StateRecord, Verdict
 
 from . import children, keys
 from .awaiting import as_text
@@ -285,6 +285,7 @@ class _Row:
     inbox: int
     status: str
     cancelling: bool
+    state_version: int
 
 
 def _commit_under_lock(session: Session, deltas: Sequence[Delta], waits: bool) -> dict[UUID, Answer]:
@@ -294,14 +295,19 @@ def _commit_under_lock(session: Session, deltas: Sequence[Delta], waits: bool) -
     answers: dict[UUID, Answer] = {}
     for delta in held:
         row = rows[delta.lease.run_id]
+        has_moved = delta.give_way(row.state_version)
         # Looked at under the lock, so that a child that ends just now is seen here, or sees that its parent waits.
         has_news = bool(delta.awaited) and children.have_news(session, delta.awaited)
         status = delta.settle(cancel_requested=row.cancelling, inbox=row.inbox, has_news=has_news) or (
             RunStatus.RUNNING if delta.started else RunStatus(row.status)
         )
-        _update(session, delta, status, now)
-        answers[delta.lease.run_id] = Verdict(
-            status=status, cancel_requested=row.cancelling, last_sequence=row.last_sequence + len(delta.lines)
+        _update(session, delta, status, now, row)
+        answers[delta.lease.run_id] = (
+            StateMoved(delta.lease.run_id, delta.lease.token)
+            if has_moved
+            else Verdict(
+                status=status, cancel_requested=row.cancelling, last_sequence=row.last_sequence + len(delta.lines)
+            )
         )
     children.insert(session, [(delta.lease.run_id, child) for delta in held for child in delta.children], now)
     _insert_history(session, held, rows, session.moment(now))
@@ -312,19 +318,19 @@ def _lock(session: Session, leases: Sequence[Lease], waits: bool) -> dict[UUID, 
     tokens = {lease.run_id: lease.token for lease in leases}
     marks = ", ".join(["%s"] * len(tokens))
     rows = session.execute(
-        f"SELECT id, lease_token, last_sequence, inbox, status, cancel_requested_at FROM {RUNS} "
+        f"SELECT id, lease_token, last_sequence, inbox, status, cancel_requested_at, state_version FROM {RUNS} "
         f"WHERE {HELD} AND id IN ({marks}) ORDER BY id {session.brand.lock}{'' if waits else session.brand.skip}",
         [session.uuid(run_id) for run_id in sorted(tokens)],
     )
     found = {session.as_uuid(row[0]): row for row in rows}
     return {
-        run_id: _Row(row[2], row[3], row[4], row[5] is not None)
+        run_id: _Row(row[2], row[3], row[4], row[5] is not None, row[6])
         for run_id, row in found.items()
         if row[1] == tokens[run_id]
     }
 
 
-def _update(session: Session, delta: Delta, status: RunStatus, now: datetime) -> None:
+def _update(session: Session, delta: Delta, status: RunStatus, now: datetime, row: _Row) -> None:
     moment = session.moment(now)
     changes: dict[str, Any] = {"status": status.value}
     if delta.started:
@@ -344,6 +350,8 @@ def _update(session: Session, delta: Delta, status: RunStatus, now: datetime) ->
             )
             if value is not None
         }
+    if delta.state is not None:
+        changes |= _stage(delta, delta.state, row)
     started = ", started_at = COALESCE(started_at, %s)" if delta.started else ""
     if delta.attempts and status is RunStatus.READY:  # the next attempt tells its own progress
         changes |= {"progress_percent": None, "progress_label": "", "progress_meta": "", "progress_at": None}
@@ -361,6 +369,15 @@ def _update(session: Session, delta: Delta, status: RunStatus, now: datetime) ->
     )
     if changed != 1:
         raise AssertionError(f"Run {delta.lease.run_id} was locked, but its fenced update changed {changed} rows.")
+
+
+def _stage(delta: Delta, state: StateRecord, row: _Row) -> dict[str, Any]:
+    changes: dict[str, Any] = {"workflow_step": state.step, "visit": state.visit}
+    if state.state is not None:
+        changes["workflow_state"] = state.state
+    if delta.lines_before_visit is not None:
+        changes["visit_sequence"] = row.last_sequence + delta.lines_before_visit
+    return changes
 
 
 def _ending(session: Session, delta: Delta, status: RunStatus, now: datetime) -> dict[str, Any]:
@@ -394,6 +411,11 @@ def _insert_history(session: Session, deltas: Sequence[Delta], rows: dict[UUID, 
                 f"DELETE FROM {CHECKPOINTS} WHERE run_id = %s "
                 "AND (path = %s OR path LIKE %s ESCAPE '|' OR path LIKE %s ESCAPE '|')",
                 (session.uuid(delta.lease.run_id), path, *(f"{_escape_like(path)}{mark}%" for mark in (TRY, POLLED))),
+            )
+        for path in delta.abandon:
+            session.execute(
+                f"DELETE FROM {WAITS} WHERE run_id = %s AND path = %s AND answer IS NULL",
+                (session.uuid(delta.lease.run_id), path),
             )
     session.execute_many(
         f"INSERT INTO {CHECKPOINTS} ({CHECKPOINT_COLUMNS}) VALUES ({', '.join(['%s'] * 10)})",

@@ -217,7 +217,9 @@ class Change:
             self.move(RunStatus.READY)
             self.wake(WakeReason.MESSAGE)
 
-    def say(self, kind: StepKind, message: str = "", *, level: Level = Level.INFO, path: str = "") -> None:
+    def say(
+        self, kind: StepKind, message: str = "", *, level: Level = Level.INFO, path: str = "", data: str = ""
+    ) -> None:
         """Add a line to the timeline, numbered under the row's lock."""
         sequence = self.run.last_sequence + 1
         self.set(last_sequence=sequence)
@@ -230,7 +232,7 @@ class Change:
                 attempt=self.run.attempts,
                 path=path,
                 message=message,
-                data=json.dumps({"act": self.act, "by": self.by}) if self.by else "",
+                data=data or (json.dumps({"act": self.act, "by": self.by}) if self.by else ""),
                 created_at=self.at,
             )
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -21,9 +21,11 @@ from django_tasks_durable.primitives.writes import (
     Line,
     Released,
     SaveCheckpoint,
+    SaveState,
     SetProgress,
     Spawn,
     Started,
+    StateRecord,
     Succeeded,
     Suspended,
     WaitRequest,
@@ -68,6 +70,10 @@ class Delta:
     error_code: str = ""
     attempts: int = 0
     unwinding: bool = False
+    state: StateRecord | None = None
+    # How many of the lines come before the visit that the workflow enters, if it enters one.
+    lines_before_visit: int | None = None
+    abandon: tuple[str, ...] = ()
 
     @property
     def lease(self) -> Lease:
@@ -87,7 +93,7 @@ class Delta:
     @property
     def is_unconditional(self) -> bool:
         """Whether there is nothing to decide under the lock, and no row of another table or run to write."""
-        return self.is_decided and not self.consumed and not self.children
+        return self.is_decided and not self.consumed and not self.children and self.state is None
 
     @property
     def is_suspension(self) -> bool:
@@ -111,6 +117,7 @@ class Delta:
                 self._end(RunStatus.SUCCESSFUL, Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0))
                 self.result = write.result
                 self.percent = 100.0
+                self._stand(write.state)
             case Started():
                 self.started = True
                 self.lines.append(Line(kind=StepKind.CLAIMED, message=self.worker_id))
@@ -121,6 +128,13 @@ class Delta:
                     self.consumed.append((write.consumes, write.checkpoint.path))
                 if write.line is not None:
                     self.lines.append(write.line)
+                self._stand(write.state)
+            case SaveState():
+                if write.line is not None:
+                    self.lines.append(write.line)
+                self._stand(write.state)
+                self.lines_before_visit = len(self.lines)
+                self.abandon += write.abandon
             case Spawn():
                 self.checkpoints.append(write.checkpoint)
                 self.children.append(write.child)
@@ -141,6 +155,12 @@ class Delta:
             case _:
                 assert_never(write)
 
+    def _stand(self, state: StateRecord | None) -> None:
+        """Take up where the workflow stands; a state that is not told anew is the one that was told before."""
+        if state is not None and state.state is None and self.state is not None:
+            state = replace(state, state=self.state.state)
+        self.state = state or self.state
+
     def _progress(self, write: SetProgress) -> None:
         self.percent = self.percent if write.percent is None else write.percent
         self.label = self.label if write.label is None else write.label
@@ -159,6 +179,7 @@ class Delta:
         self.worker_ids = json.dumps([*json.loads(self.claimed.worker_ids), self.worker_id])
         self.attempts = 1
         self.forget = write.forget
+        self._stand(write.state)
         message = f"{error.exception_class_path}: {error.message}"
         if write.retry_at is not None:
             self._end(RunStatus.READY, Line(kind=StepKind.RETRIED, level=Level.WARN, message=message))
@@ -173,6 +194,7 @@ class Delta:
         self._end(RunStatus.WAITING if write.parked else RunStatus.READY, Line(kind=kind, path=path))
         self.waits.extend(write.waits)
         self.checkpoints.extend(write.checkpoints)
+        self._stand(write.state)
         self.due_at, self.reason, self.inbox = write.wake_at, write.reason, write.inbox
         self.unwinding = write.unwinding
         self.awaited, self.forget = write.awaited, write.forget
@@ -184,6 +206,30 @@ class Delta:
             )
         self.status = status
         self.lines.append(line)
+
+    def give_way(self, version: int) -> bool:
+        """Give the attempt back, writing nothing, when the workflow's state was changed from outside since it was claimed.
+
+        A failure stays one, without what the attempt made of the state. Return whether an attempt that goes on has to be
+        told: one that has ended hears it from its verdict. Call under the lock, before settle().
+        """
+        if self.state is None or self.state.expected == version:
+            return False
+        self.state, self.lines_before_visit, self.abandon = None, None, ()
+        self.checkpoints.clear()
+        self.consumed.clear()
+        self.children.clear()
+        if self.attempts:
+            return False
+        goes_on = self.status is None
+        self.lines[:] = [line for line in self.lines if line.kind in (StepKind.CLAIMED, StepKind.STARTED)]
+        self.waits.clear()
+        self.awaited, self.forget, self.unwinding = (), (), False
+        self.status, self.result, self.inbox, self.due_at = None, None, None, None
+        self.percent, self.label, self.meta = None, None, None
+        self._end(RunStatus.READY, Line(kind=StepKind.RELEASED, message="A command changed the state"))
+        self.reason = WakeReason.MESSAGE
+        return goes_on
 
     def settle(self, *, cancel_requested: bool, inbox: int, has_news: bool = False) -> RunStatus | None:
         """Decide under the lock how the run stands after this change.

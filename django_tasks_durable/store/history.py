@@ -7,25 +7,29 @@ from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun,
 
 from . import children
 from .awaiting import interest_in
+from .tables import CHECKPOINTS, RUNS, STEPS, WAITS
 from .vendors import Session
+
+# Paths are compared byte by byte, everywhere: this is what follows the slash.
+AFTER_SLASH = "0"
 
 
 def read(session: Session, claimed: ClaimedRun) -> History:
-    """Read all that earlier slices left behind.
+    """Read what earlier slices left behind: all of it, or of a workflow only what belongs to the visit under way.
 
     The inbox is read *before* the answers: an answer that comes in between raises it, and the suspension notices.
     """
     run_id = session.uuid(claimed.run_id)
-    inbox = session.execute("SELECT inbox FROM durable_tasks_taskrun WHERE id = %s", (run_id,))
+    inbox = session.execute(f"SELECT inbox FROM {RUNS} WHERE id = %s", (run_id,))
+    within, bounds = _within(claimed.stage.prefix)
     checkpoints = session.execute(
-        "SELECT path, kind, position, fingerprint, failed, value FROM durable_tasks_checkpoint WHERE run_id = %s "
-        "ORDER BY id",
-        (run_id,),
+        f"SELECT path, kind, position, fingerprint, failed, value FROM {CHECKPOINTS} WHERE run_id = %s{within} ORDER BY id",
+        (run_id, *bounds),
     )
     waits = session.execute(
-        "SELECT path, kind, position, fingerprint, token, request, deadline, answer FROM durable_tasks_wait "
-        "WHERE run_id = %s ORDER BY id",
-        (run_id,),
+        f"SELECT path, kind, position, fingerprint, token, request, deadline, answer FROM {WAITS} "
+        f"WHERE run_id = %s{within} ORDER BY id",
+        (run_id, *bounds),
     )
     # Every message raised the inbox; a run that was never sent one is not asked.
     messages = (
@@ -37,7 +41,8 @@ def read(session: Session, claimed: ClaimedRun) -> History:
         else ()
     )
     partials = session.execute(
-        "SELECT path, COUNT(*) FROM durable_tasks_step WHERE run_id = %s AND kind = 'partial' GROUP BY path", (run_id,)
+        f"SELECT path, COUNT(*) FROM {STEPS} WHERE run_id = %s AND sequence > %s AND kind = 'partial' GROUP BY path",
+        (run_id, claimed.stage.sequence),
     )
     records = [
         CheckpointRecord(
@@ -72,3 +77,8 @@ def read(session: Session, claimed: ClaimedRun) -> History:
         streamed=children.streamed(session, interest),
         inbox=inbox[0][0] if inbox else claimed.inbox,
     )
+
+
+def _within(prefix: str) -> tuple[str, tuple[str, ...]]:
+    """Narrow paths to those under a prefix, in a way that the index of (run, path) answers on every database."""
+    return (" AND path >= %s AND path < %s", (prefix, f"{prefix[:-1]}{AFTER_SLASH}")) if prefix else ("", ())

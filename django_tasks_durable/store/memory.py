@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -15,15 +17,18 @@ from django_tasks_durable.exceptions import (
     AlreadyResolved,
     DeadlinePassed,
     IdempotencyConflict,
+    InvalidTransition,
     LeaseLost,
     RunExists,
     RunNotFound,
+    StateMoved,
     TakesNoMessages,
 )
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.names import check_name
+from django_tasks_durable.primitives.standing import Standing, StateChange
 from django_tasks_durable.primitives.status import (
     FINISHED,
     LEASED,
@@ -54,6 +59,7 @@ from .awaiting import interest_in
 from .deltas import Delta
 from .memory_keys import MemoryKeys
 from .memory_run import MemoryRun, merge
+from .memory_state import MemoryChange, standing
 from .unique import Call
 
 T = TypeVar("T")
@@ -202,6 +208,7 @@ class MemoryStore:
                 last_sequence=len(run.lines),
                 worker_id=self.worker_id,
                 parent_id=run.parent_id,
+                stage=run.stage,
             )
             return run.claimed
 
@@ -290,6 +297,20 @@ class MemoryStore:
                 self._tell_family(run)
             return run.status
 
+    def standing(self, run_id: UUID) -> Standing:
+        """Tell where a workflow stands. Raise RunNotFound."""
+        with self._lock:
+            return standing(self.find(run_id))
+
+    @contextmanager
+    def changing(self, run_id: UUID) -> Iterator[StateChange]:
+        """Hold everything else up and hand out the change to fill. Raise InvalidTransition for a run that has ended."""
+        with self._lock:
+            run = self.find(run_id)
+            if run.status in FINISHED:
+                raise InvalidTransition(run.name, "change the state", run.status.lower())
+            yield MemoryChange(run, self.now())
+
     def snapshot(self, run_id: UUID) -> dict[str, Any]:
         """Return what can be seen of a run, as plain values."""
         with self._lock:
@@ -323,14 +344,16 @@ class MemoryStore:
         """See RunStore.history()."""
         with self._lock:
             run = self.find(claimed.run_id)
+            stage = claimed.stage
             partials: dict[str, int] = {}
-            for line in run.lines:
+            for line in run.lines[stage.sequence :]:
                 if line.kind is StepKind.PARTIAL:
                     partials[line.path] = partials.get(line.path, 0) + 1
-            interest = interest_in(run.checkpoints.values())
+            records = tuple(each for each in run.checkpoints.values() if each.path.startswith(stage.prefix))
+            interest = interest_in(records)
             return History(
-                checkpoints=tuple(run.checkpoints.values()),
-                waits=tuple(run.waits.values()),
+                checkpoints=records,
+                waits=tuple(wait for wait in run.waits.values() if wait.path.startswith(stage.prefix)),
                 messages=tuple(run.messages.values()),
                 partials=partials,
                 children={
@@ -383,12 +406,15 @@ class MemoryStore:
             assert run.claimed is not None, "a held run was claimed"
             delta = Delta(run.claimed, self.worker_id)
             delta.add(write)
+            has_moved = delta.give_way(run.stage.version)
             has_news = any(map(self._has_news, delta.awaited))
             status = delta.settle(cancel_requested=run.cancel_requested, inbox=run.inbox, has_news=has_news)
             merge(run, delta, status, self.now())
             for child in delta.children:
                 self._bear(run, child)
             self._tell_family(run)
+            if has_moved:
+                raise StateMoved(run.id, run.token)
             return Verdict(status=run.status, cancel_requested=run.cancel_requested, last_sequence=len(run.lines))
 
     # --- parents and children

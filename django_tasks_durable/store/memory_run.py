@@ -12,11 +12,14 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.marks import POLLED, TRY
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import (
+    UNSTAGED,
     Awaited,
     CheckpointRecord,
     ClaimedRun,
     Line,
     MessageRecord,
+    Stage,
+    StateRecord,
     WaitRecord,
     WaitRequest,
 )
@@ -60,6 +63,7 @@ class MemoryRun:
     parent_id: UUID | None = None
     outlives_parent: bool = False
     awaited: tuple[Awaited, ...] = ()
+    stage: Stage = UNSTAGED
     claimed: ClaimedRun | None = None
     lines: list[Line] = field(default_factory=list)
     checkpoints: dict[str, CheckpointRecord] = field(default_factory=dict)
@@ -104,6 +108,11 @@ def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime)
             each for each in run.checkpoints if each == path or each.startswith((f"{path}{TRY}", f"{path}{POLLED}"))
         ]:
             del run.checkpoints[known]
+    for path in delta.abandon:
+        if (wait := run.waits.get(path)) is not None and wait.answer is None:
+            del run.waits[path]
+    if delta.state is not None:
+        run.stage = _entered(run, delta, delta.state)
     run.checkpoints.update((record.path, record) for record in delta.checkpoints)
     run.waits.update((wait.path, _opened(wait)) for wait in delta.waits)
     for message_id, _ in delta.consumed:
@@ -119,6 +128,17 @@ def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime)
     run.meta = run.meta if delta.meta is None else delta.meta
     if status is not None:
         _end(run, delta, status, now)
+
+
+def _entered(run: MemoryRun, delta: Delta, state: StateRecord) -> Stage:
+    before = run.stage
+    return Stage(
+        state=before.state if state.state is None else state.state,
+        step=state.step,
+        visit=state.visit,
+        sequence=before.sequence if delta.lines_before_visit is None else len(run.lines) + delta.lines_before_visit,
+        version=before.version,
+    )
 
 
 def _end(run: MemoryRun, delta: Delta, status: RunStatus, now: datetime) -> None:
