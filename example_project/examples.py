@@ -13,6 +13,7 @@ from typing import Any
 MODULES = (
     "example_project.chat.examples",
     "example_project.checkout.examples",
+    "example_project.pipeline.examples",
 )
 
 
