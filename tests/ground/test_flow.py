@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from copy import deepcopy
 from importlib import resources
 from pathlib import Path
@@ -16,57 +17,11 @@ from django_tasks_durable.authoring.flow import fields, generate, names, propert
 from django_tasks_durable.authoring.flow.durations import python as duration
 from django_tasks_durable.exceptions import FlowInvalid, FlowUnreadable
 
-SAMPLE = Path(__file__).parent.parent.parent / "example_project" / "onboarding" / "onboarding.json"
+from .flows import EVERY_NODE
+
+ROOT = Path(__file__).parent.parent.parent
+SAMPLE = ROOT / "example_project" / "onboarding" / "onboarding.json"
 SCHEMA = json.loads((resources.files("django_tasks_durable.authoring.flow") / "flow.schema.json").read_text())
-EVERY_NODE: dict[str, Any] = {
-    "format": 1,
-    "name": "every-node",
-    "description": "One of each.",
-    "queue_name": "flows",
-    "state": {"plan": "str", "seen": {"type": "list", "default": [1], "description": "What was seen."}},
-    "nodes": [
-        {"type": "start", "name": "start", "to": "look up"},
-        {
-            "type": "task",
-            "name": "look up",
-            "method": "find",
-            "description": "Find it.",
-            "params": {"plan": "state.plan", "limit": 3, "options": {"deep": [True, None, 1.5], "seen": "state.seen"}},
-            "result": "state.tries",
-            "max_attempts": 2,
-            "atomic": True,
-            "to": "which plan",
-        },
-        {
-            "type": "switch",
-            "name": "which plan",
-            "on": "state.plan",
-            "cases": [{"is": "pro", "to": "again"}, {"is": "free", "to": "the end"}],
-            "else": "sendMail",
-        },
-        {"type": "loop", "name": "again", "while": "state.tries < 3", "do": "pause", "to": "asked"},
-        {"type": "wait", "name": "pause", "for": "1 week 2 hours", "to": "sendMail"},
-        {"type": "task", "name": "sendMail", "to": "again"},
-        {
-            "type": "event",
-            "name": "asked",
-            "request": {"plan": "state.plan"},
-            "timeout": 90,
-            "on_timeout": "the end",
-            "result": "state.answer",
-            "to": "is it yes",
-        },
-        {
-            "type": "condition",
-            "name": "is it yes",
-            "if": "state.answer == 'yes' and not (state.plan in ['a', 'b'] or state.tries >= 7)",
-            "then": "the end",
-            "else": "other end",
-        },
-        {"type": "end", "name": "the end"},
-        {"type": "end", "name": "other end"},
-    ],
-}
 
 
 def every_node(**changes: Any) -> dict[str, Any]:
@@ -150,7 +105,7 @@ def test_half_of_a_character_and_a_number_past_all_bounds_cannot_be_kept() -> No
 def test_every_mistake_is_told_at_once_each_at_its_path_with_what_was_probably_meant() -> None:
     flow = every_node(
         n0={"to": "look upp"},
-        n1={"max_attempts": 0, "params": {"class": 1, "a-b": 2, "atomic": 3}},
+        n1={"max_attempts": 0, "params": {"class": 1, "a-b": 2, "timeout": 3}},
         n3={"while": "state.tries <"},
         n4={"for": "3 dais"},
         n5={"type": "taks"},
@@ -164,7 +119,7 @@ def test_every_mistake_is_told_at_once_each_at_its_path_with_what_was_probably_m
         "$.nodes[0].to": "There is no node 'look upp'. Did you mean 'look up'?",
         "$.nodes[1].max_attempts": "A whole number from 1 is expected, this is 0.",
         "$.nodes[1].params.a-b": "'a-b' is no name in Python: use letters, digits and '_'. Did you mean 'a_b'?",
-        "$.nodes[1].params.atomic": "'atomic' is an option of every step. Choose another name for the parameter.",
+        "$.nodes[1].params.timeout": "'timeout' is an option of every step. Choose another name for the parameter.",
         "$.nodes[1].params.class": "'class' is a word of Python's. Choose another name, such as 'class_'.",
         "$.nodes[3].while": "No valid condition, column 14: invalid syntax.",
         "$.nodes[4].for": "'3 dais': 'dais' is no unit of time. Did you mean 'days'?",
@@ -505,6 +460,15 @@ def test_the_schema_and_the_reader_refuse_the_same_structure(changes: Any) -> No
     flow = every_node(**changes)
     assert errors(flow)
     assert problems(flow)
+
+
+def test_the_guide_has_a_table_of_the_properties_of_each_type_of_node() -> None:
+    guide = (ROOT / "docs" / "guide" / "flows.md").read_text()
+    for name in properties.NODES:
+        section = guide.partition(f"\n### {name}\n")[2].partition("\n#")[0]
+        cells = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
+        told = {word: star == " *" for cell in cells for word, star in re.findall(r"`(\w+)`( \*)?", cell)}
+        assert told == {word: rule.required for word, rule in properties.NODES[name].items()}, name
 
 
 # --- hostile texts

@@ -149,8 +149,15 @@ def _assigned(node: Node, head: str, arguments: list[str]) -> list[str]:
     return _flat(call(f"{result}{head}", arguments))
 
 
+def _timeout(node: Node) -> list[str]:
+    if "timeout" not in node.values:
+        return []
+    return [f"timeout=timedelta({', '.join(durations.python(node.values['timeout']))})"]
+
+
 def _task(flow: Flow, node: Node) -> list[str]:
     options = [f"{name}={node.values[name]!r}" for name in ("max_attempts", "atomic") if name in node.values]
+    options += _timeout(node)
     params = [f"{name}={written(value)}" for name, value in node.params.items()]
     return [
         *_assigned(node, "self.step", [quoted(node.name), f"self.{node.method}", *params, *options]),
@@ -194,8 +201,7 @@ def _event(flow: Flow, node: Node) -> list[str]:
     arguments = [quoted(node.name)]
     if "request" in node.values:
         arguments.append(written(node.values["request"]))
-    if "timeout" in node.values:
-        arguments.append(f"timeout=timedelta({', '.join(durations.python(node.values['timeout']))})")
+    arguments += _timeout(node)
     if "default" in node.values:
         arguments.append(f"default={written(node.values['default'])}")
     waiting = _assigned(node, "self.wait", arguments)

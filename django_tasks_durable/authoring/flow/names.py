@@ -17,7 +17,7 @@ LONGEST = 80
 _NAME, _IDENTIFIER, _REFERENCE = (re.compile(f"{pattern[:-1]}\\Z") for pattern in (NAME, IDENTIFIER, REFERENCE))
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # `step()` would take these for its own.
-OF_A_STEP = ("self", "atomic", "backoff", "cache", "max_attempts")
+OF_A_STEP = ("self", "atomic", "backoff", "cache", "max_attempts", "timeout")
 
 OF_A_WORKFLOW = frozenset(
     [

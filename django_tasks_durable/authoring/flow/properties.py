@@ -72,6 +72,7 @@ NODES: dict[str, Properties] = {
         "params": _may(Kind.PARAMS),
         "result": _may(Kind.REFERENCE),
         "max_attempts": _may(Kind.COUNT),
+        "timeout": _may(Kind.DURATION),
         "atomic": _may(Kind.FLAG),
         "to": _must(Kind.NODE),
     },
