@@ -14,6 +14,7 @@ MODULES = (
     "example_project.chat.examples",
     "example_project.checkout.examples",
     "example_project.pipeline.examples",
+    "example_project.onboarding.examples",
 )
 
 

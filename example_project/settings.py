@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "example_project.chat",
     "example_project.checkout",
     "example_project.pipeline",
+    "example_project.onboarding",
 ]
 
 MIDDLEWARE = [

@@ -115,9 +115,11 @@ class Course:
     def seconds_left(self) -> float | None:
         """Return the seconds until the run is due again by itself; None when it is not to be waited for here."""
         run = self.run
-        if run.status is not RunStatus.READY or run.due_at is None:
+        if run.due_at is None or run.status not in (RunStatus.READY, RunStatus.WAITING):
             return None
-        return max((run.due_at - self.store.now()).total_seconds(), 0.0)
+        left = max((run.due_at - self.store.now()).total_seconds(), 0.0)
+        # A question is handed to whoever looks, and only one that nobody can answer any more is gone past.
+        return left if run.status is RunStatus.READY or not left else None
 
     def next_child(self) -> MemoryRun | None:
         """Choose who is to go on while the run waits: of all below it, whoever is due first; None when nobody can."""

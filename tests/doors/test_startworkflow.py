@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import stat
+import subprocess
+import sys
+from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_tasks_durable.management import scaffold
+from tests.ground.flows import EVERY_NODE
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "example_project" / "onboarding" / "onboarding.json"
@@ -261,3 +266,126 @@ def test_files_are_replaced_whole_with_the_mode_they_had(flow: Path, monkeypatch
     changed(flow, name="another")
     assert "No space left" in refusal(flow)[0]
     assert {**files(flow.parent), "onboarding.json": b""} == {**before, "onboarding.json": b""}
+
+
+def test_the_committed_example_is_what_its_flow_says() -> None:
+    assert startworkflow(SAMPLE, "--check").split()[::2] == ["unchanged", "unchanged"]
+    assert startworkflow(SAMPLE, "--output", "onboarding", "--check").split()[::2] == ["unchanged", "unchanged"]
+
+
+# --- what it writes is Python that holds
+
+
+@pytest.fixture
+def every(tmp_path: Path) -> Path:
+    """A flow with a node of each type, made into a package."""
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "every.json").write_text(json.dumps(EVERY_NODE))
+    (folder / "line.json").write_text(json.dumps(LONG_LINES))
+    startworkflow(folder / "every.json")
+    startworkflow(folder / "line.json")
+    return folder
+
+
+# Conditions and literals past every width, and letters that a linter takes for others.
+LONG_LINES = {
+    "name": "long-lines",
+    "description": "A “sentence” \u2013 " + "that does not fit on one line, " * 8,
+    "nodes": [
+        {"type": "start", "name": "start", "to": "ask"},
+        {
+            "type": "condition",
+            "name": "ask",
+            "if": " or ".join(f"(state.number_{i} > {i}.5 and state.text_{i} in ['a', 'b'])" for i in range(6)),
+            "then": "say",
+            "else": "end",
+        },
+        {
+            "type": "task",
+            "name": "say",
+            "params": {"words": "so much to say " * 12, "names": ["\u03c1", "o"]},
+            "to": "end",
+        },
+        {"type": "end", "name": "end"},
+    ],
+}
+
+
+def tool(*arguments: object, folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{folder.parent}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    outcome = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return outcome.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy comes with the extra dev")
+def test_what_it_writes_has_no_mistake_that_a_strict_type_checker_finds(every: Path) -> None:
+    cache = every.parent / "cache"
+    tool("-m", "mypy", "--strict", "--config-file", "setup.cfg", "--cache-dir", cache, every, folder=every)
+
+
+@pytest.mark.skipif(find_spec("ruff") is None, reason="ruff comes with the extra dev")
+def test_what_it_writes_is_laid_out_as_this_project_is(every: Path) -> None:
+    tool("-m", "ruff", "check", "--no-cache", "--config", "ruff.toml", every, folder=every)
+    tool("-m", "ruff", "format", "--no-cache", "--check", "--config", "ruff.toml", every, folder=every)
+    # A narrower project finds nothing to change either, so its formatter is no edit by hand.
+    tool("-m", "ruff", "format", "--no-cache", "--check", "--isolated", every, folder=every)
+
+
+PLAY = """
+import django; django.setup()
+import json, sys
+from django_tasks_durable import MemoryStore
+from django_tasks_durable.testing import advance, frozen
+from drawn.every_node import EveryNode
+
+tried = []
+EveryNode.find = lambda self, *, plan, limit, options: tried.append((plan, limit, options)) or 2
+def send_mail(self):
+    tried.append("mail")
+    self.state.tries += 1
+EveryNode.send_mail = send_mail
+store = MemoryStore()
+def go(): return list(EveryNode.stream({"plan": "pro"}, run_id="x", store=store))
+with frozen():
+    asked = go()[-1].interrupt
+    if sys.argv[1] == "late":
+        advance(91)
+        stream = EveryNode.stream({"plan": "pro"}, run_id="x", store=store)
+    else:
+        stream = EveryNode.resume("x", "yes", store=store)
+    list(stream)
+state = stream.result()
+print(json.dumps([tried, asked, state.answer, state.tries, EveryNode.task.queue_name]))
+"""
+
+
+@pytest.mark.parametrize(("speed", "answer"), [("late", ""), ("quick", "yes")])
+def test_every_type_of_node_runs_as_it_is_drawn(every: Path, speed: str, answer: str) -> None:
+    found = [["pro", 3, {"deep": [True, None, 1.5], "seen": [1]}], "mail"]
+    assert json.loads(tool("-c", PLAY, speed, folder=every)) == [found, {"plan": "pro"}, answer, 3, "flows"]
+
+
+@pytest.mark.slow
+def test_a_task_that_nobody_has_written_says_which(flow: Path) -> None:
+    (flow.parent / "__init__.py").touch()
+    startworkflow(flow)
+    program = (
+        "import django; django.setup()\n"
+        f"from {flow.parent.name}.onboarding import Onboarding\n"
+        "from django_tasks_durable import MemoryStore\n"
+        "try: Onboarding.invoke({'email': 'a'}, store=MemoryStore())\n"
+        "except NotImplementedError as error: print(error)"
+    )
+    assert tool("-c", program, folder=flow.parent) == "Write the task 'register-user'.\n"

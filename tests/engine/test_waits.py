@@ -12,6 +12,7 @@ from django_tasks_durable.exceptions import AlreadyResolved, AmbiguousResume, No
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import RunStatus, WakeReason
 from django_tasks_durable.primitives.writes import Suspended
+from django_tasks_durable.store.memory import MemoryStore
 
 from .laboratory import Bench, local
 
@@ -189,6 +190,31 @@ def test_after_the_deadline_without_a_default_the_body_is_told(frozen: datetime)
     bench.slice()
     bench.answer(1).slice()
     assert bench.result == "wait:approval"
+
+
+def test_a_stream_goes_past_a_question_whose_deadline_is_over(frozen: datetime) -> None:
+    @local
+    def body(context: Any) -> Any:
+        return context.wait("approval", timeout=60, default="nobody")
+
+    store = MemoryStore()
+    assert [item.kind for item in body.stream(run_id="late", store=store)] == ["interrupt"]
+    clock.advance(59)
+    assert [item.kind for item in body.stream(run_id="late", store=store)] == ["interrupt"]
+    clock.advance(1)
+    assert body.invoke(run_id="late", store=store) == "nobody"
+
+
+@pytest.mark.asyncio
+async def test_an_asynchronous_stream_does_so_too(frozen: datetime) -> None:
+    @local
+    async def body(context: Any) -> Any:
+        return await context.await_("approval", timeout=60, default="nobody")
+
+    store = MemoryStore()
+    assert [item.kind async for item in body.astream(run_id="late", store=store)] == ["interrupt"]
+    clock.advance(60)
+    assert await body.ainvoke(run_id="late", store=store) == "nobody"
 
 
 def test_the_first_answer_stands() -> None:

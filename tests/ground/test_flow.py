@@ -200,6 +200,7 @@ def test_a_loop_needs_a_way_out_and_a_way_back() -> None:
         ([task("class")], "$.nodes[1].name", "a word of Python's"),
         ([task("step")], "$.nodes[1].name", "every workflow has"),
         ([task("a", method="state")], "$.nodes[1].method", "every workflow has"),
+        ([task("enqueue")], "$.nodes[1].name", "every workflow has"),
         ([task("a", method="do it")], "$.nodes[1].method", "Did you mean 'do_it'?"),
         ([task("1st")], "$.nodes[1].name", "cannot be a name"),
         ([task("a"), task("a")], "$.nodes[2].name", "is the name of $.nodes[1] already"),

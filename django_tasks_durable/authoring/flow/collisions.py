@@ -5,7 +5,9 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterator
 
-from .names import OF_A_WORKFLOW
+from django_tasks_durable.authoring.graphs import WORDS
+from django_tasks_durable.authoring.workflow import Workflow
+
 from .problems import Problem, inside
 from .properties import METHOD
 from .shapes import Flow, Node
@@ -17,7 +19,7 @@ def problems(flow: Flow) -> Iterator[Problem]:
     """Give the nodes whose name or method is taken."""
     first: dict[str, Node] = {}
     methods: dict[str, Node] = {}
-    taken = OF_A_WORKFLOW
+    taken = {*dir(Workflow), *Workflow.__annotations__, "State", *WORDS}
     for node in (node for node in flow.nodes if node.name):
         if node.name in first:
             yield Problem(inside(node.path, "name"), f"{node.name!r} is the name of {first[node.name].path} already.")

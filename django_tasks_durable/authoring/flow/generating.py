@@ -14,7 +14,7 @@ from .literals import quoted, scalar, written
 from .shapes import Flow, Node
 from .tasks import TaskMethod, methods, python_type
 
-_DIGESTS = re.compile(r"\A# Generated .*\n# flow ([0-9a-f]{64}), code ([0-9a-f]{64})\n")
+_DIGESTS = re.compile(r"\A# Generated .*\n# flow ([0-9a-f]{64})\n# code ([0-9a-f]{64})\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def generate(flow: Flow, source: str) -> Generated:
     code = f"# fmt: off\n{'' if _is_plain(body) else '# ruff: noqa' + chr(10)}{body}"
     source = one_line(source)
     head = f"# Generated from {source}. Do not edit: change the flow, then `manage.py startworkflow {source}`.\n"
-    return Generated(f"{head}# flow {flow.digest}, code {_digest(code)}\n{code}", tuple(tasks))
+    return Generated(f"{head}# flow {flow.digest}\n# code {_digest(code)}\n{code}", tuple(tasks))
 
 
 def is_edited(text: str) -> bool | None:

@@ -14,7 +14,6 @@ from .tasks import TaskMethod
 
 def begin(flow: Flow, tasks: tuple[TaskMethod, ...], *, in_package: bool) -> str:
     """Return the text of a new implementation."""
-    about = flow.values.get("description") or f"The workflow {flow.name!r}"
     lines = [
         *documented(f"What {flow.name} does; when it does that is said by {flow.module}_flow.py", depth=0),
         "",
@@ -24,7 +23,7 @@ def begin(flow: Flow, tasks: tuple[TaskMethod, ...], *, in_package: bool) -> str
         "",
         "",
         f"class {flow.class_name}({flow.class_name}Flow):",
-        *documented(about, depth=1),
+        *documented(f"The tasks of {flow.name}", depth=1),
         *(line for task in tasks for line in ["", *task.stub()]),
     ]
     return "\n".join([*lines, ""])

@@ -19,26 +19,6 @@ _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # `step()` would take these for its own.
 OF_A_STEP = ("self", "atomic", "backoff", "cache", "max_attempts", "timeout")
 
-OF_A_WORKFLOW = frozenset(
-    [
-        "State",
-        "state",
-        "step",
-        "sleep",
-        "wait",
-        "interrupt",
-        "enqueue",
-        "invoke",
-        "stream",
-        "resume",
-        "graph",
-        "as_mermaid",
-        "transaction",
-        "context",
-        "audit",
-    ]
-)
-
 
 def method(name: str) -> str:
     """Return a name as that of a method or a module: ``send-welcome`` and ``sendWelcome`` are ``send_welcome``."""
