@@ -12,9 +12,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from django_tasks_durable.authoring.flow import fields, generate, names, properties, read_flow
 from django_tasks_durable.authoring.flow.durations import python as duration
+from django_tasks_durable.authoring.flow.implementing import begin
 from django_tasks_durable.exceptions import FlowInvalid, FlowUnreadable
 
 from .flows import EVERY_NODE
@@ -137,7 +140,9 @@ def test_what_happens_after_a_timeout_needs_a_timeout_and_is_one_thing() -> None
     event = {"type": "event", "name": "e", "to": "end", "default": None}
     needs = "'default' needs a 'timeout' on this event, such as '3 days'."
     assert only_problem(line(event)) == ("$.nodes[1].default", needs)
-    path, message = only_problem(line({**event, "timeout": 5, "on_timeout": "end"}))
+    del event["default"]
+    assert only_problem(line({**event, "on_timeout": "end"}))[0] == "$.nodes[1].on_timeout"
+    path, message = only_problem(line({**event, "timeout": 5, "on_timeout": "end", "default": None}))
     assert path == "$.nodes[1].on_timeout"
     assert "either 'default' is the answer, or 'on_timeout' is next" in message
     assert read_flow(json.dumps(line({**event, "timeout": 5})))
@@ -490,3 +495,43 @@ def test_no_text_of_a_flow_gets_out_of_its_docstring_comment_or_literal(text: st
 
     assert shape(tree) == shape(wanted)
     assert [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)].count(text) == 4
+
+
+# --- any document
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+    | st.sampled_from(["state.a", "state.plan", "state.tries < 3", "again", "the end", "3 days", "task", "class", "int | None"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["type", "name", "to", "is", "_extra", "default", "a"]) | st.text(max_size=4), inner, max_size=3
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return each container inside a document with each of its keys."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    return [place for key in keys for place in [(value, key), *places(value[key])]]
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_document_is_refused_with_problems_or_becomes_python_that_compiles(data: st.DataObject) -> None:
+    document = deepcopy(EVERY_NODE)
+    for _ in range(data.draw(st.integers(1, 4))):
+        container, key = data.draw(st.sampled_from(places(document)))
+        if data.draw(st.booleans()):
+            container[key] = data.draw(JSON)
+        else:
+            container.pop(key)
+    try:
+        flow = read_flow(json.dumps(document))
+    except FlowInvalid:
+        return
+    assert read_flow(flow.as_text()) == flow
+    generated = generate(flow, "x.json")
+    compile(generated.text, "x", "exec")
+    compile(begin(flow, generated.tasks, in_package=True), "x", "exec")
+    assert errors(document) == []

@@ -150,7 +150,7 @@ class _Reader:
         if len(after) == 2:
             either = "after the timeout either 'default' is the answer, or 'on_timeout' is next."
             self.add(inside(path, "on_timeout"), either)
-        elif after and not any(meant(name, ["timeout"], cutoff=0.75) for name in event):
+        elif after and not any(name not in after and meant(name, ["timeout"], cutoff=0.75) for name in event):
             self.add(inside(path, after[0]), f"{after[0]!r} needs a 'timeout' on this event, such as '3 days'.")
 
     def members(
