@@ -137,6 +137,15 @@ def test_a_task_that_is_written_in_another_base_gets_no_stub_to_hide_it(flow: Pa
     assert methods(own) == ["score_lead"]
 
 
+def test_of_two_classes_the_one_that_has_the_name_of_the_flow_gets_the_stub(flow: Path) -> None:
+    startworkflow(flow)
+    own = flow.with_name("onboarding.py")
+    own.write_text("class Fake(OnboardingFlow):\n    x = 1\n\n\n" + own.read_text())
+    startworkflow(changed(flow, name="score-lead"))
+    assert methods(own)[-1] == "score_lead"
+    assert own.read_text().startswith("class Fake(OnboardingFlow):\n    x = 1\n\n\n")
+
+
 def test_a_task_that_left_the_flow_stays_written_and_is_named(flow: Path) -> None:
     startworkflow(changed(flow, name="score-lead"))
     before = flow.with_name("onboarding.py").read_bytes()

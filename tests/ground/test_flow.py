@@ -95,6 +95,15 @@ def test_a_name_given_twice_in_one_object_would_lose_the_first() -> None:
         read_flow(json.dumps(EVERY_NODE)[:-1] + ', "name": "other"}')
 
 
+def test_what_is_nested_too_deep_is_refused_at_its_place() -> None:
+    deep: Any = 1
+    for _ in range(60):
+        deep = [deep]
+    path, message = only_problem(every_node(n1={"params": {"a": deep}}))
+    assert path.startswith("$.nodes[1].params.a[0][0]")
+    assert message == "Nested more than 50 levels deep."
+
+
 def test_half_of_a_character_and_a_number_past_all_bounds_cannot_be_kept() -> None:
     flow = every_node(n1={"params": {"a": "\ud800", "b": 7}})
     with pytest.raises(FlowInvalid) as caught:
@@ -350,6 +359,9 @@ def test_the_type_of_a_field_is_the_one_that_all_its_literals_have(condition: st
         ("int | None", "state.a < 3", "may be None"),
         ("list", "state.a > 3", "neither less nor greater"),
         ("int", "'x' in state.a", "Nothing can be in state.a"),
+        ("str", "3 in state.a", "there are only texts"),
+        ("str", "state.a is True", "never equal"),
+        ("list", "3 in state.a", None),
         ("int", "state.a in ['x']", "never have one value"),
         ("int | None", "state.a is not None and state.a < 3", None),
         ("float", "state.a == 3", None),

@@ -16,7 +16,7 @@ from .literals import scalar
 from .names import expect_identifier
 from .problems import Malformed, kind_of
 
-LONGEST = 2_000
+LONGEST = 1_000
 _LANGUAGE = "There are state.<name>, literals, == != < <= > >= in is, and, or, not"
 _SIGNS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",

@@ -242,10 +242,12 @@ def _complaint(
         return f"{said} are never in an order: {_types(a)} and {_types(b)}." if _never_equal(a, b) else None
     if isinstance(sign, ast.In | ast.NotIn):
         if not isinstance(right, ast.List | ast.Tuple):
-            holds = not b or b <= {"list", "dict", "str"}
-            return None if holds else f"nothing can be in {ast.unparse(right)}, which is {_types(b)}."
+            if b and not b <= {"list", "dict", "str"}:
+                return f"nothing can be in {ast.unparse(right)}, which is {_types(b)}."
+            is_text = not a or "str" in a or not b or "list" in b
+            return None if is_text else f"{said}: in {_types(b)} there are only texts, this is {_types(a)}."
         return f"{said} never have one value: {_types(a)} and {_types(b)}." if _never_equal(a, b) else None
-    if isinstance(sign, ast.Eq | ast.NotEq) and _never_equal(a, b) and "None" not in a | b:
+    if _never_equal(a, b) and "None" not in a | b:
         return f"{said} are never equal: {_types(a)} and {_types(b)}."
     return None
 

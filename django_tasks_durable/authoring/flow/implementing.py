@@ -99,9 +99,10 @@ def _class(content: bytes, flow: Flow) -> ast.ClassDef:
         line = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise ImplementationUnfit(f"{flow.module}.py cannot be read ({line}). Repair it first.") from None
     base = f"{flow.class_name}Flow"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(each).rpartition(".")[2] == base for each in node.bases):
-            return node
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    found = [node for node in classes if any(ast.unparse(each).rpartition(".")[2] == base for each in node.bases)]
+    if found:
+        return next((node for node in found if node.name == flow.class_name), found[0])
     raise ImplementationUnfit(
         f"{flow.module}.py has no class that derives from {base}. Write `class {flow.class_name}({base}):`, "
         "or name the flow otherwise."

@@ -15,6 +15,7 @@ from .problems import Problem, hint, inside, kind_of, meant
 from .properties import CASE, EDGES, EXTRA, FIELD, FLOW, NODES, OF_EACH_NODE, Kind, Properties, of_node
 from .shapes import Flow, Node, with_extra
 
+DEEPEST = 50
 _STRING_OR_CONSTANT = re.compile(r'"(?:\\.|[^"\\])*"|(-?Infinity|NaN)', re.DOTALL)
 
 
@@ -95,18 +96,20 @@ class _Reader:
         """Note a problem; messages begin like sentences."""
         self.problems.append(Problem(path, message[:1].upper() + message[1:]))
 
-    def strange_text(self, value: Any, path: str) -> None:
+    def strange_text(self, value: Any, path: str, depth: int = 0) -> None:
         """Find what JSON can spell and neither a file nor a run can keep."""
+        if depth > DEEPEST:
+            raise FlowInvalid(((path, f"Nested more than {DEEPEST} levels deep."),))
         if isinstance(value, float) and not math.isfinite(value):
             self.add(path, "the number is too large.")
         if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
             self.add(path, "the text holds half of a character (a lone surrogate).")
         if isinstance(value, dict):
             for name in value:
-                self.strange_text(name, path)
+                self.strange_text(name, path, depth)
         members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, each in members:
-            self.strange_text(each, inside(path, key))
+            self.strange_text(each, inside(path, key), depth + 1)
 
     def flow(self, document: Any) -> Flow | None:
         """Read the whole; None when there is nothing that could be looked at further."""
