@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .backend.messages import broadcast as broadcast
     from .backend.messages import send as send
     from .engine.context import approval as approval
+    from .engine.context import approval_url as approval_url
     from .engine.context import get_context as get_context
     from .engine.context import interrupt as interrupt
     from .engine.context import join as join
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from .engine.context import step as step
     from .engine.context import wait as wait
     from .engine.context import wait_event as wait_event
+    from .engine.context import webhook as webhook
+    from .engine.context import webhook_url as webhook_url
     from .engine.portable import KeptSnapshot as KeptSnapshot
     from .engine.portable import MemorySnapshots as MemorySnapshots
     from .engine.portable import SnapshotStore as SnapshotStore
@@ -71,6 +74,7 @@ _HOMES = {
     "abroadcast": "backend.messages",
     "answer_form": "authoring.forms",
     "approval": "engine.context",
+    "approval_url": "engine.context",
     "arestore": "engine.portable",
     "asend": "backend.messages",
     "assert_valid_snapshot": "engine.portable",
@@ -109,6 +113,8 @@ _HOMES = {
     "validate_snapshot": "engine.portable",
     "wait": "engine.context",
     "wait_event": "engine.context",
+    "webhook": "engine.context",
+    "webhook_url": "engine.context",
 }
 
 __all__ = [
@@ -124,6 +130,7 @@ __all__ = [
     "abroadcast",
     "answer_form",
     "approval",
+    "approval_url",
     "arestore",
     "asend",
     "assert_valid_snapshot",
@@ -162,6 +169,8 @@ __all__ = [
     "validate_snapshot",
     "wait",
     "wait_event",
+    "webhook",
+    "webhook_url",
 ]
 
 

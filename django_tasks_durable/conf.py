@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -81,6 +82,7 @@ class Options:
     """The options of one alias of TASKS. Durations are seconds."""
 
     database: str = "default"
+    base_url: str = ""
     max_attempts: int = 1
     max_deliveries: int | None = None
     backoff: Callable[..., float | None] | None = None
@@ -215,6 +217,12 @@ def _is_count(value: Any) -> bool:
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "database": (lambda v: isinstance(v, str) and v != "", "the alias of a database"),
+    "base_url": (
+        lambda v: (
+            v == "" or (isinstance(v, str) and urlsplit(v).scheme in {"http", "https"} and urlsplit(v).netloc != "")
+        ),
+        "an address such as 'https://example.com', or ''",
+    ),
     "max_attempts": (lambda v: _is_count(v) and v <= 1_000_000, "a whole number from 1"),
     "max_deliveries": (lambda v: v is None or (_is_count(v) and v <= 1_000_000), "a whole number from 1, or None"),
     "backoff": (lambda v: v is None or callable(v), "a Backoff, a callable or None"),

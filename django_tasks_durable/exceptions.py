@@ -209,6 +209,57 @@ class AlreadyResolved(DurableError):
         super().__init__(f"The wait {token} was answered before, with another answer. The first answer stands.")
 
 
+class BadLink(DurableError):
+    """A link was changed on its way, or signed with a key that this site does not know."""
+
+    code = "BAD_LINK"
+
+    def __init__(self) -> None:
+        super().__init__("This link is damaged. Use it as it was sent, whole.")
+
+
+class LinkExpired(DurableError):
+    """A link was used after its time."""
+
+    code = "LINK_EXPIRED"
+
+    def __init__(self, expired_at: datetime) -> None:
+        self.expired_at = expired_at
+        super().__init__(f"This link was good until {expired_at.isoformat(timespec='seconds')}.")
+
+
+class NotAskedYet(DurableError):
+    """A link leads to a question that its run has not put yet."""
+
+    code = "NOT_ASKED_YET"
+
+    def __init__(self, run_id: UUID | str, path: str) -> None:
+        self.run_id, self.path = run_id, path
+        super().__init__(f"Run {run_id} has not asked {path!r} yet. Try again in a moment.")
+
+
+class LinksNotRouted(DurableError):
+    """The site has no addresses for links."""
+
+    code = "LINKS_NOT_ROUTED"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A link needs an address: add path('tasks/answers/', include('django_tasks_durable.answers.urls')) "
+            "to the urlpatterns of ROOT_URLCONF."
+        )
+
+
+class NotJson(DurableError, ValueError):
+    """What was sent to a webhook is no JSON."""
+
+    code = "NOT_JSON"
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"The body is not JSON: {problem}")
+
+
 class MayNotAnswer(DurableError, PermissionError):
     """A person answered who lacks the permission that the question asks for."""
 

@@ -9,5 +9,6 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("tasks/answers/", include("django_tasks_durable.answers.urls")),
     path("airports/", include("example_project.airports.urls")),
 ]

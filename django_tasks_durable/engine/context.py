@@ -14,9 +14,10 @@ from django_tasks_durable.authoring.options import BackoffLike
 from django_tasks_durable.authoring.tasks import BoundTask, DurableTask
 from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResultStatus
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.links import APPROVAL, WEBHOOK
 from django_tasks_durable.primitives.writes import ClaimedRun
 
-from . import approvals, children, messages, nesting, notes, patches, polls, steps, waits
+from . import approvals, children, links, messages, nesting, notes, patches, polls, steps, waits
 from .bodies import CURRENT
 from .children import ChildHandle
 from .drive import arun, run
@@ -29,6 +30,7 @@ from .waits import MISSING, Question, duration, duration_or_none
 __all__ = [
     "DurableContext",
     "approval",
+    "approval_url",
     "get_context",
     "interrupt",
     "join",
@@ -44,6 +46,8 @@ __all__ = [
     "step",
     "wait",
     "wait_event",
+    "webhook",
+    "webhook_url",
 ]
 
 R = TypeVar("R")
@@ -290,6 +294,36 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
             self._frame, key, request, permission=permission, form=form, timeout=length, default=default
         )
 
+    def approval_url(self, key: str, *, valid_for: float | timedelta | None = None) -> str:
+        """Return the address of a page where the next ``approval(key)`` is answered, for an e-mail. Make it before."""
+        return run(self._frame.slice, self._link(APPROVAL, key, valid_for))
+
+    async def aapproval_url(self, key: str, *, valid_for: float | timedelta | None = None) -> str:
+        """See approval_url()."""
+        return await arun(self._frame.slice, self._link(APPROVAL, key, valid_for))
+
+    def webhook_url(self, key: str, *, valid_for: float | timedelta | None = None) -> str:
+        """Return the address that a program posts JSON to, once, as the answer of the next ``webhook(key)``."""
+        return run(self._frame.slice, self._link(WEBHOOK, key, valid_for))
+
+    async def awebhook_url(self, key: str, *, valid_for: float | timedelta | None = None) -> str:
+        """See webhook_url()."""
+        return await arun(self._frame.slice, self._link(WEBHOOK, key, valid_for))
+
+    def _link(self, kind: str, key: str, valid_for: float | timedelta | None) -> Act[str]:
+        return links.link(self._frame, kind, key, duration_or_none(valid_for, "valid_for"))
+
+    def webhook(self, key: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
+        """Wait for the JSON that is posted to ``webhook_url(key)``. It may have come before."""
+        return run(self._frame.slice, self._webhook(key, timeout, default))
+
+    async def awebhook(self, key: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
+        """See webhook()."""
+        return await arun(self._frame.slice, self._webhook(key, timeout, default))
+
+    def _webhook(self, key: str, timeout: float | timedelta | None, default: Any) -> Act[Any]:
+        return links.webhook(self._frame, key, duration_or_none(timeout, "timeout"), default)
+
     def recv(self, name: str, *, timeout: float | timedelta | None = None, default: Any = MISSING) -> Any:
         """Take the oldest message of a name that was sent to this run, or wait for one. Each is received once."""
         return run(self._frame.slice, self._recv(name, timeout, default))
@@ -487,6 +521,21 @@ def patched(name: str) -> bool:
 def approval(key: str, request: Any = None, **options: Any) -> Any:
     """See DurableContext.approval(). Outside of a task it raises Interrupted, or takes the default."""
     return get_context().approval(key, request, **options)
+
+
+def approval_url(key: str, **options: Any) -> str:
+    """See DurableContext.approval_url(). Outside of a task it leads nowhere."""
+    return get_context().approval_url(key, **options)
+
+
+def webhook_url(key: str, **options: Any) -> str:
+    """See DurableContext.webhook_url(). Outside of a task it leads nowhere."""
+    return get_context().webhook_url(key, **options)
+
+
+def webhook(key: str, **options: Any) -> Any:
+    """See DurableContext.webhook(). Outside of a task it raises Interrupted, or takes the default."""
+    return get_context().webhook(key, **options)
 
 
 def recv(name: str, **options: Any) -> Any:

@@ -21,7 +21,7 @@ from .waits import Question, settle, wait
 def receive(frame: Frame, name: str, timeout: timedelta | None, default: Any) -> Act[Any]:
     """Take the oldest message of a name, or wait for one. A message that is there is taken, however late."""
     check_name(name)
-    return take(frame, Question(kind="message", word="recv", key=name, timeout=timeout, default=default))
+    return take(frame, Question(kind="message", word="recv", key=name, timeout=timeout, default=default), name)
 
 
 def listen(frame: Frame, name: str, timeout: timedelta | None, default: Any) -> Act[Any]:
@@ -30,12 +30,12 @@ def listen(frame: Frame, name: str, timeout: timedelta | None, default: Any) -> 
     return wait(frame, Question(kind="event", word="event", key=name, timeout=timeout, default=default, event=name))
 
 
-def take(frame: Frame, question: Question, name: str = "") -> Act[Any]:
-    """Settle a question by a message of this name (its key without one), else as any other."""
+def take(frame: Frame, question: Question, name: str | None = None) -> Act[Any]:
+    """Settle a question by a message of this name (that of its path without one), else as any other."""
     place = frame.begin(question.word, question.key)
     try:
         decision = frame.decide(place, CheckpointKind.WAIT)
-        if isinstance(decision, Perform | MustWait) and (message := frame.slice.take(name or question.key)):
+        if isinstance(decision, Perform | MustWait) and (message := frame.slice.take(name or place.path)):
             return (yield from _consume(frame, place, message))
         return (yield from settle(frame, place, question, decision))
     finally:

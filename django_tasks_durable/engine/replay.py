@@ -270,6 +270,10 @@ class Scope:
         self.busy = ""
         self._lock.release()
 
+    def next_path(self, kind: str, key: str) -> str:
+        """Return the path that the next primitive of this kind and key will have."""
+        return self._next_path(kind, key)[1]
+
     def _next_path(self, kind: str, key: str) -> tuple[str, str]:
         _check_key(key)
         name = f"{self.path}{kind}:{key}"

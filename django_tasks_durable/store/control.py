@@ -30,8 +30,9 @@ from django_tasks_durable.exceptions import (
     PayloadTooLarge,
     RunNotFound,
 )
-from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
+from django_tasks_durable.models import Checkpoint, Message, Step, TaskRun, Wait
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.links import WEBHOOK
 from django_tasks_durable.primitives.status import (
     FINISHED,
     LEASED,
@@ -137,21 +138,30 @@ def resume(run_id: UUID, value: Any, *, using: str, token: str | None = None, by
     with changing(run_id, using, act="resume", by=by) as change:
         run = change.run
         check_size("answer", answer, run)
-        wait = _wait_for(change, token, using)
-        if wait.answer is not None:
-            if wait.answer != answer:
-                raise AlreadyResolved(wait.token)
-            return RunStatus(run.status)
-        if wait.deadline is not None and wait.deadline <= change.at:
-            raise DeadlinePassed(run.id, wait.deadline, wait.token)
-        Wait.objects.using(using).filter(pk=wait.pk).update(
-            answer=answer, answered_at=change.at, answered_by=by[:NAME_LENGTH], event=""
-        )
-        change.say(StepKind.RESUMED, path=wait.path)
-        change.notify()
-        if run.status == RunStatus.READY and run.wake_reason in UNHURRIED:
-            change.wake(WakeReason.MESSAGE)
+        answer_wait(change, _wait_for(change, token, using), answer, using)
         return RunStatus(run.status)
+
+
+def answer_wait(change: Change, wait: Wait, answer: str, using: str) -> None:
+    """Give a question of a locked run its answer. Raise AlreadyResolved for another than it has, or DeadlinePassed."""
+    run, given = change.run, wait.answer
+    if given is None and wait.kind == WEBHOOK:
+        # What came before the run waited for it is its answer, though the run has not taken it up yet.
+        early = Message.objects.using(using).filter(run_id=run.id, name=wait.path)
+        given = early.values_list("payload", flat=True).first()
+    if given is not None:
+        if given != answer:
+            raise AlreadyResolved(wait.token)
+        return
+    if wait.deadline is not None and wait.deadline <= change.at:
+        raise DeadlinePassed(run.id, wait.deadline, wait.token)
+    Wait.objects.using(using).filter(pk=wait.pk).update(
+        answer=answer, answered_at=change.at, answered_by=change.by[:NAME_LENGTH], event=""
+    )
+    change.say(StepKind.RESUMED, path=wait.path)
+    change.notify()
+    if run.status == RunStatus.READY and run.wake_reason in UNHURRIED:
+        change.wake(WakeReason.MESSAGE)
 
 
 def run_now(run_id: UUID, *, using: str, by: str = "") -> RunStatus:

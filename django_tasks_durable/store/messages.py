@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django_tasks_durable.exceptions import TakesNoMessages
-from django_tasks_durable.models import Message
+from django_tasks_durable.exceptions import AlreadyResolved, NotWaiting, TakesNoMessages
+from django_tasks_durable.models import Checkpoint, Message, Wait
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.names import check_name
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 
-from .control import NAME_LENGTH, Change, changing, check_size
+from .control import NAME_LENGTH, Change, answer_wait, changing, check_size
 
 
 def send(run_id: UUID, name: str, payload: Any = None, *, using: str, by: str = "") -> RunStatus:
@@ -26,6 +26,31 @@ def send(run_id: UUID, name: str, payload: Any = None, *, using: str, by: str = 
             raise TakesNoMessages(run_id, change.state)
         leave(change, check_name(name), text, using)
         return RunStatus(change.run.status)
+
+
+def deliver(run_id: UUID, path: str, payload: Any, *, using: str, by: str = "") -> RunStatus:
+    """Give the webhook at a path of a run its answer, which may come before the run waits for it.
+
+    The first answer stands; the same one again changes nothing. Raise RunNotFound, AlreadyResolved, NotWaiting (DeadlinePassed)
+    when the run is over or went on without one, or NotSerializable and PayloadTooLarge.
+    """
+    text = codec.encode(payload, where="payload")
+    with changing(run_id, using, act="webhook", by=by) as change:
+        run = change.run
+        check_size("payload", text, run)
+        wait = Wait.objects.using(using).filter(run_id=run_id, path=path).first()
+        early = Message.objects.using(using).filter(run_id=run_id, name=path).values_list("payload", flat=True).first()
+        given = early if wait is None or wait.answer is None else wait.answer
+        if given is not None:
+            if given != text:
+                raise AlreadyResolved(path)
+        elif run.status in FINISHED or Checkpoint.objects.using(using).filter(run_id=run_id, path=path).exists():
+            raise NotWaiting(run_id, change.state)
+        elif wait is not None:
+            answer_wait(change, wait, text, using)
+        else:
+            leave(change, path, text, using)
+        return RunStatus(run.status)
 
 
 def leave(change: Change, name: str, text: str, using: str) -> None:

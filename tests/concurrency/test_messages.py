@@ -167,3 +167,45 @@ def test_two_broadcasts_of_two_events_do_not_wait_for_each_other(session: vendor
             row = acts.run(claimed.run_id)
             assert (row.inbox, acts.sequences(row.id)) == (2, list(range(1, row.last_sequence + 1)))
         TaskRun.objects.update(status=RunStatus.CANCELLED)
+
+
+def test_of_two_calls_of_a_webhook_at_once_the_first_wins(session: vendors.Session) -> None:
+    from django_tasks_durable.exceptions import AlreadyResolved
+
+    def call(run_id: UUID, payload: int) -> str:
+        try:
+            messages.deliver(run_id, "webhook:paid", payload, using="default")
+        except AlreadyResolved:
+            return "refused"
+        return "taken"
+
+    for _ in range(TRIALS):
+        run_id = acts.enqueue()
+        said = side_by_side(lambda own, r=run_id: call(r, 1), lambda own, r=run_id: call(r, 2))
+
+        assert sorted(said) == ["refused", "taken"]
+        (message,) = Message.objects.filter(run_id=run_id)
+        assert message.payload == ("1" if said[0] == "taken" else "2")
+
+
+def test_a_call_and_the_wait_for_it_at_once_meet(session: vendors.Session) -> None:
+    acts.register(session)
+    for _ in range(TRIALS):
+        claimed = begun(session)
+        wait = WaitRequest(
+            path="webhook:paid", kind="webhook", position=0, token=claimed.run_id.hex, request="null"
+        )  # fmt: skip
+        asleep = Suspended(
+            lease=claimed.lease, parked=True, wake_at=None, reason=WakeReason.NONE, inbox=0, waits=(wait,)
+        )  # fmt: skip
+        side_by_side(
+            lambda own, c=claimed, s=asleep: insist(own, c, s),
+            lambda own, c=claimed: messages.deliver(c.run_id, "webhook:paid", 1, using="default"),
+        )
+
+        (again,) = acts.claim(session)
+        found = history.read(session, again)
+        assert [message.payload for message in found.messages] + [
+            each.answer for each in found.waits if each.answer is not None
+        ] == ["1"]
+        TaskRun.objects.filter(pk=claimed.run_id).update(status=RunStatus.CANCELLED)

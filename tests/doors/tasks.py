@@ -32,6 +32,24 @@ def release(context: DurableContext, version: str) -> str:
 
 
 @task
+def by_mail(context: DurableContext, permission: str | None = None, form: str | None = None) -> Any:
+    """Hand out the address of an approval, then ask."""
+    sent = context.approval_url("go", valid_for=3600)
+    context.step("send", str, sent)
+    return context.approval(
+        "go", {"question": "Go on?", "api_key": "sesame"}, permission=permission, form=form, timeout=7200
+    )
+
+
+@task
+def by_hook(context: DurableContext) -> Any:
+    """Hand out the address of a webhook, rest, then wait for its call."""
+    context.webhook_url("paid", valid_for=3600)
+    context.sleep("rest", 60)
+    return context.webhook("paid", timeout=600, default="none")
+
+
+@task
 def publish(context: DurableContext, title: str) -> Generator[str, None, dict[str, Any]]:
     """Write, ask, and publish."""
     pages = context.step("write", len, title)

@@ -160,6 +160,21 @@ MUTANTS = [
         tests="tests/store/test_contract.py", on="postgresql",
     ),
     _mutant(
+        "who acts on a run does not lock it",
+        (STORE + "control.py", "rows.select_for_update(no_key=weakly).get(pk=run_id)", "rows.get(pk=run_id)"),
+        tests="tests/concurrency/test_messages.py", on="postgresql mariadb",
+    ),
+    _mutant(
+        "an early call of a webhook may be answered over",
+        (STORE + "control.py", "if given is None and wait.kind == WEBHOOK:", "if False:"),
+        tests="tests/doors/test_answers.py",
+    ),
+    _mutant(
+        "a message is taken by a commit of its own",
+        (ENGINE + "messages.py", "yield Durable(replace(saved, consumes=message.id))", "yield Durable(saved)"),
+        tests="tests/engine/test_crash_anywhere.py",
+    ),
+    _mutant(
         "a broadcast does not lock the runs",
         (STORE + "events.py", '"attempts").select_for_update(no_key=weakly)', '"attempts")'),
         tests="tests/concurrency/test_messages.py", on="postgresql mariadb",

@@ -1,0 +1,44 @@
+"""What a link leads to, as it stands when somebody follows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django_tasks_durable.conf import get_options
+from django_tasks_durable.exceptions import AlreadyResolved, DeadlinePassed, LinkExpired, NotAskedYet, NotWaiting
+from django_tasks_durable.primitives import links
+from django_tasks_durable.snapshots import read, waits
+from django_tasks_durable.snapshots.parts import WaitSnapshot
+from django_tasks_durable.snapshots.shapes import RunSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A good link, and the run that it leads to."""
+
+    link: links.Link
+    run: RunSnapshot
+    using: str
+
+    def question(self) -> WaitSnapshot:
+        """Return the question, if it still takes an answer. Raise what forbids it."""
+        wait = waits.wait_at(self.run.id, self.link.path, using=self.using)
+        if wait is not None and wait.answered_at is not None:
+            raise AlreadyResolved(self.link.path)
+        if self.run.is_finished or (wait is not None and wait.is_consumed):
+            raise NotWaiting(self.run.id, self.run.state.value)
+        if wait is None:
+            raise NotAskedYet(self.run.id, self.link.path)
+        if wait.deadline is not None and wait.deadline <= self.run.read_at:
+            raise DeadlinePassed(self.run.id, wait.deadline, wait.token)
+        return wait
+
+
+def follow(kind: str, signed: str) -> Opened:
+    """Open a link. Raise BadLink, LinkExpired or RunNotFound."""
+    link = links.read(kind, signed)
+    using = get_options(link.backend).database
+    run = read.one(link.run_id, using=using)
+    if link.expires_at is not None and link.expires_at <= run.read_at:
+        raise LinkExpired(link.expires_at)
+    return Opened(link=link, run=run, using=using)

@@ -1,0 +1,304 @@
+"""Links: a page that only acts when it is posted, and a webhook; what is wrong has its own status and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client, override_settings
+
+from django_tasks_durable.models import Checkpoint, Message, Step, TaskRun, Wait
+from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.status import RunStatus, StepKind
+from django_tasks_durable.store import control
+from django_tasks_durable.testing import advance, drain, frozen
+from tests.store import acts
+
+from . import tasks
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def stopped() -> Any:
+    """Stop the clocks."""
+    with frozen() as at:
+        yield at
+
+
+def mailed(**options: Any) -> tuple[TaskRun, str]:
+    """Let a run ask by mail; return it and the address that it sent."""
+    result = tasks.by_mail.enqueue(**options)
+    drain()
+    return TaskRun.objects.get(pk=result.id), address_of(result.id)
+
+
+def hooked(*, waiting: bool = True) -> tuple[TaskRun, str]:
+    """Let a run hand out a webhook, and wait for it unless told otherwise."""
+    result = tasks.by_hook.enqueue()
+    drain()
+    if waiting:
+        advance(60)
+        drain()
+    return TaskRun.objects.get(pk=result.id), address_of(result.id)
+
+
+def address_of(run_id: str) -> str:
+    """Return the address that a run handed out."""
+    return str(codec.decode(Checkpoint.objects.get(run_id=run_id, path__startswith="link:").value))
+
+
+def post(address: str, body: Any, **options: Any) -> Any:
+    """Call a webhook."""
+    text = body if isinstance(body, bytes) else json.dumps(body)
+    return Client(enforce_csrf_checks=True).post(address, text, content_type="application/json", **options)
+
+
+def value_of(run: TaskRun) -> Any:
+    """Return what a run returned."""
+    text = TaskRun.objects.get(pk=run.pk).result
+    assert text is not None
+    return codec.decode(text)
+
+
+# --- the page
+
+
+def test_a_look_at_a_link_changes_nothing() -> None:
+    _, address = mailed()
+    before = acts.everything()
+    for _ in range(3):
+        response = Client().get(address)
+        assert response.status_code == 200
+    assert Client().head(address).status_code == 200
+    assert acts.everything() == before
+    shown = response.content.decode()
+    assert "Go on?" in shown
+    assert "Approve" in shown
+    assert "sesame" not in shown
+    assert response["Cache-Control"].startswith("max-age=0, no-cache, no-store")
+
+
+def test_the_page_stands_under_a_strict_policy_of_content() -> None:
+    _, address = mailed()
+    shown = Client().get(address).content.decode()
+    assert not re.search(r"<script|\son\w+=|\sstyle=|<style", shown)
+    assert re.findall(r'(?:src|href)="([^"]*)"', shown) == ["/static/django_tasks_durable/answers.css"]
+
+
+@pytest.mark.parametrize(("choice", "value"), [("true", True), ("false", False)])
+def test_a_post_answers_once(choice: str, value: bool) -> None:
+    run, address = mailed()
+    response = Client().post(address, {"choice": choice})
+    assert response.status_code == 200
+    assert "Thank you" in response.content.decode()
+    assert Wait.objects.get().answered_by == "link"
+    for again in ({"choice": choice}, {"choice": "false"}):
+        assert Client().post(address, again).status_code == 409
+    assert Client().get(address).status_code == 409
+    drain()
+    assert value_of(run) is value
+    assert Step.objects.filter(kind=StepKind.RESUMED).count() == 1
+
+
+def test_a_post_without_the_pages_token_is_refused() -> None:
+    _, address = mailed()
+    careful = Client(enforce_csrf_checks=True)
+    before = acts.everything()
+    assert careful.post(address, {"choice": "true"}).status_code == 403
+    assert acts.everything() == before
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', careful.get(address).content.decode())
+    assert token
+    assert careful.post(address, {"choice": "true", "csrfmiddlewaretoken": token[1]}).status_code == 200
+
+
+@pytest.mark.parametrize("posted", [{}, {"choice": ""}, {"choice": "yes"}, {"choice": '"drop table"'}])
+def test_an_answer_that_was_not_offered_is_refused(posted: dict[str, str]) -> None:
+    _, address = mailed()
+    before = acts.everything()
+    response = Client().post(address, posted)
+    assert response.status_code == 400
+    assert "errorlist" in response.content.decode()
+    assert acts.everything() == before
+
+
+def test_a_form_of_the_projects_makes_the_answer() -> None:
+    run, address = mailed(form="refund")
+    assert 'name="amount"' in Client().get(address).content.decode()
+    wrong = Client().post(address, {"amount": "1000", "reason": "broken"})
+    assert (wrong.status_code, Wait.objects.get().answer) == (400, None)
+    assert "less than or equal to 100" in wrong.content.decode()
+    assert Client().post(address, {"amount": "1.50", "reason": "broken"}).status_code == 200
+    drain()
+    assert str(value_of(run)["amount"]) == "1.50"
+
+
+def test_a_link_with_a_permission_asks_who_you_are() -> None:
+    _, address = mailed(permission="auth.change_user")
+    before = acts.everything()
+    bob, ann = User.objects.create_user("bob"), User.objects.create_user("ann")
+    ann.user_permissions.set(Permission.objects.filter(codename="change_user"))
+    for client in (Client(), Client()):
+        assert client.get(address).status_code == 403
+        assert client.post(address, {"choice": "true"}).status_code == 403
+        client.force_login(bob)
+        assert client.post(address, {"choice": "true"}).status_code == 403
+    assert acts.everything() == before
+    client.force_login(ann)
+    assert client.post(address, {"choice": "true"}).status_code == 200
+    assert Wait.objects.get().answered_by == "ann"
+
+
+def test_a_form_that_this_site_does_not_know_is_no_crash() -> None:
+    _, address = mailed(form="refund")
+    Wait.objects.update(form="os.system")
+    assert Client().get(address).status_code == 503
+
+
+def test_a_question_that_was_not_put_yet_is_asked_for_later() -> None:
+    run, address = mailed()
+    Wait.objects.all().delete()
+    TaskRun.objects.filter(pk=run.pk).update(status=RunStatus.READY)
+    response = Client().get(address)
+    assert (response.status_code, response["Retry-After"]) == (404, "5")
+
+
+@pytest.mark.parametrize(("seconds", "end"), [(3600, None), (0, "cancelled"), (0, "gone")])
+def test_a_link_whose_time_has_come_is_gone(seconds: int, end: str | None, stopped: datetime) -> None:
+    run, address = mailed()
+    advance(seconds)
+    if end == "cancelled":
+        control.cancel(run.pk, using="default")
+    elif end == "gone":
+        TaskRun.objects.all().delete()
+    before = acts.everything()
+    assert Client().get(address).status_code == 410
+    assert Client().post(address, {"choice": "true"}).status_code == 410
+    assert acts.everything() == before
+
+
+def test_an_answer_after_the_deadline_is_refused() -> None:
+    _, address = mailed()
+    Wait.objects.update(deadline=Wait.objects.get().created_at)
+    assert Client().post(address, {"choice": "true"}).status_code == 410
+    assert Wait.objects.get().answer is None
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete", "options"])
+def test_other_methods_are_not_known(method: str) -> None:
+    (_, page), (_, hook) = mailed(), hooked()
+    assert getattr(Client(), method)(page).status_code == 405
+    assert getattr(Client(), method)(hook).status_code == 405
+    assert Client().get(hook).status_code == 405
+
+
+def test_a_link_that_was_changed_leads_nowhere() -> None:
+    (_, page), (_, hook) = mailed(), hooked()
+    before = acts.everything()
+    for address in (page[:-4] + "x/", hook[:-4] + "x/", page.replace("approval/", "webhook/")):
+        assert Client().post(address, {"choice": "true"}).status_code == 404
+    assert Client().get(hook.replace("webhook/", "approval/")).status_code == 404
+    with override_settings(SECRET_KEY="another"):
+        assert Client().get(page).status_code == 404
+    assert acts.everything() == before
+
+
+# --- the webhook
+
+
+def test_a_webhook_takes_its_json_once() -> None:
+    run, address = hooked()
+    response = post(address, {"paid": True})
+    assert (response.status_code, response.json()) == (200, {"accepted": True})
+    assert post(address, {"paid": True}).status_code == 200
+    other = post(address, {"paid": False})
+    assert (other.status_code, other.json()["code"]) == (409, "ALREADY_RESOLVED")
+    assert (Wait.objects.get().answered_by, Step.objects.filter(kind=StepKind.RESUMED).count()) == ("webhook", 1)
+    drain()
+    assert value_of(run) == {"paid": True}
+    assert post(address, {"paid": True}).status_code == 200
+    assert post(address, {"paid": False}).status_code == 409
+
+
+@pytest.mark.parametrize("payload", [None, 0, "", False, [], {}])
+def test_an_empty_payload_is_a_payload(payload: Any) -> None:
+    run, address = hooked()
+    assert post(address, payload).status_code == 200
+    drain()
+    assert value_of(run) == payload
+
+
+def test_a_call_may_come_before_the_run_waits_for_it() -> None:
+    run, address = hooked(waiting=False)
+    assert post(address, {"paid": True}).status_code == 200
+    assert post(address, {"paid": True}).status_code == 200
+    assert post(address, {"paid": False}).status_code == 409
+    assert Message.objects.count() == 1
+    advance(60)
+    drain()
+    assert value_of(run) == {"paid": True}
+    assert not Wait.objects.exists()
+
+
+def test_an_early_call_is_the_first_answer_though_the_run_has_not_taken_it() -> None:
+    from django_tasks_durable.exceptions import AlreadyResolved
+
+    run, address = hooked()
+    Message.objects.create(run=run, name="webhook:paid", payload="1", sent_at=run.enqueued_at)
+    token = Wait.objects.get().token
+    with pytest.raises(AlreadyResolved):
+        control.resume(run.pk, 2, token=token, using="default")
+    control.resume(run.pk, 1, token=token, using="default")
+    assert (Wait.objects.get().answer, post(address, 1).status_code, post(address, 2).status_code) == (None, 200, 409)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"NaN", 400),
+        (b"\xff\xfe", 400),
+        (b"[" * 100_000, 400),
+        (b'"\\u0000"', 400),
+        (b"1e999", 400),
+        (b'"' + b"x" * 300_000 + b'"', 413),
+    ],
+)
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_body_that_cannot_be_an_answer_is_refused(body: bytes, status: int, waiting: bool) -> None:
+    _, address = hooked(waiting=waiting)
+    before = acts.everything()
+    assert post(address, body).status_code == status
+    assert acts.everything() == before
+
+
+def test_a_body_that_does_not_tell_its_length_is_not_read_past_the_limit() -> None:
+    _, address = hooked()
+    assert post(address, b'"' + b"x" * 300_000 + b'"', CONTENT_LENGTH="12").status_code in {400, 413}
+    assert Wait.objects.get().answer is None
+
+
+@pytest.mark.parametrize("end", ["late", "cancelled", "gone", "default", "expired"])
+def test_a_webhook_that_is_not_waited_for_any_more_is_gone(end: str) -> None:
+    run, address = hooked()
+    match end:
+        case "late":
+            advance(600)
+        case "cancelled":
+            control.cancel(run.pk, using="default")
+        case "gone":
+            TaskRun.objects.all().delete()
+        case "default":
+            advance(600)
+            drain()
+            assert value_of(run) == "none"
+        case "expired":
+            advance(3600)
+    before = acts.everything()
+    assert post(address, 1).status_code == 410
+    assert acts.everything() == before

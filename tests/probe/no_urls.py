@@ -1,0 +1,5 @@
+"""The addresses of a site that has none."""
+
+from __future__ import annotations
+
+urlpatterns: list[object] = []
