@@ -13,6 +13,7 @@ from typing import Any
 MODULES = (
     "example_project.chat.examples",
     "example_project.checkout.examples",
+    "example_project.payment.examples",
     "example_project.pipeline.examples",
     "example_project.onboarding.examples",
 )
@@ -24,11 +25,15 @@ class ExampleFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where an example is told, and where its files go. ``script`` is what the audience says, if it is told to."""
+    """Where an example is told, and where its files go.
+
+    ``script`` is what the audience says, if that was written down; ``ask`` asks it, where there is a terminal.
+    """
 
     say: Callable[[str], None]
     directory: Path
     script: str | None = None
+    ask: Callable[[str], str] | None = None
 
     def expect(self, what: str, found: Any, wanted: Any) -> None:
         """Say that a figure is right. Raise ExampleFailed when it is not."""

@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "example_project.airports",
     "example_project.chat",
     "example_project.checkout",
+    "example_project.payment",
     "example_project.pipeline",
     "example_project.onboarding",
 ]

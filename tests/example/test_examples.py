@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from django_tasks_durable import validate_snapshot
 from example_project import examples
 from tests.example.test_demo import ROOT, environment
 
@@ -60,6 +61,29 @@ def test_orders_for_an_example_that_takes_none_are_refused(tmp_path: Path) -> No
 
     assert played.returncode == 1
     assert "leave --script out" in played.stderr
+
+
+def test_an_account_is_led_by_a_script(tmp_path: Path) -> None:
+    played = demo(tmp_path, "interval-payment", "--script", "/add 2; /state; /save out.json; /cancel", "--json")
+
+    assert played.returncode == 0, played.stderr
+    figures = json.loads(played.stdout.splitlines()[-1])
+    # One receipt, with both usages of the cycle: what everybody pays, and what was added.
+    assert figures["receipts"] == [[1, 2]]
+    assert validate_snapshot(json.loads(Path(figures["saved"][0]).read_text())).valid
+
+
+def test_cycles_are_billed_apart(tmp_path: Path) -> None:
+    played = demo(tmp_path, "interval-payment", "--script", "/add 2; /next; /add 3; /add 4; /next", "--json")
+
+    assert json.loads(played.stdout.splitlines()[-1])["receipts"] == [[1, 2], [1, 3, 4], [1]]
+
+
+def test_an_order_that_nobody_knows_is_told_with_the_nearest(tmp_path: Path) -> None:
+    played = demo(tmp_path, "interval-payment", "--script", "/ad 2")
+
+    assert played.returncode == 1
+    assert "did you mean /add?" in played.stderr
 
 
 def test_an_example_that_comes_out_wrong_fails(tmp_path: Path) -> None:

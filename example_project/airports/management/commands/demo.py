@@ -103,7 +103,9 @@ class Command(BaseCommand):
                 if not options["database_url"]:
                     _begin_afresh(directory)
                 call_command("migrate", verbosity=0, interactive=False)
-                figures = _played(example, Stage(self.stdout.write, directory, options["script"]))
+                asks = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
+                stage = Stage(self.stdout.write, directory, options["script"], input if asks else None)
+                figures = _played(example, stage)
         except (DemoFailed, ExampleFailed) as error:
             raise CommandError(str(error)) from error
         if options["as_json"]:
