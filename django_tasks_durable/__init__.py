@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .authoring.marks import command as command
     from .authoring.marks import query as query
     from .authoring.marks import transition as transition
+    from .authoring.schedules import cron as cron
+    from .authoring.schedules import every as every
     from .authoring.tasks import DurableTask as DurableTask
     from .authoring.tasks import task as task
     from .authoring.workflow import Workflow as Workflow
@@ -82,8 +84,10 @@ _HOMES = {
     "clear_snapshots": "engine.portable",
     "command": "authoring.marks",
     "compose": "engine.portable",
+    "cron": "authoring.schedules",
     "delete_snapshot": "engine.portable",
     "delete_snapshots": "engine.portable",
+    "every": "authoring.schedules",
     "export_snapshot": "engine.portable",
     "get_context": "engine.context",
     "has_snapshot": "engine.portable",
@@ -138,8 +142,10 @@ __all__ = [
     "clear_snapshots",
     "command",
     "compose",
+    "cron",
     "delete_snapshot",
     "delete_snapshots",
+    "every",
     "export_snapshot",
     "get_context",
     "has_snapshot",

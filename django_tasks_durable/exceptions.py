@@ -145,6 +145,38 @@ class UnknownTask(DurableError):
         )
 
 
+class InvalidSchedule(DurableError, ValueError):
+    """A schedule cannot be as it is written. ``field`` names the part that is wrong."""
+
+    code = "INVALID_SCHEDULE"
+
+    def __init__(self, field: str, value: object, problem: str) -> None:
+        self.field, self.value, self.problem = field, value, problem
+        super().__init__(f"{field}={value!r}: {problem}")
+
+
+class ScheduleNotFound(DurableError, LookupError):
+    """There is no schedule of this name."""
+
+    code = "SCHEDULE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"There is no schedule {name!r}. `manage.py tasks schedules list` shows those that there are.")
+
+
+class TooManyTicks(DurableError, ValueError):
+    """A backfill would enqueue more runs than it may at once."""
+
+    code = "TOO_MANY_TICKS"
+
+    def __init__(self, name: str, limit: int) -> None:
+        self.name, self.limit = name, limit
+        super().__init__(
+            f"The range holds more than {limit:,} ticks of {name!r}. Nothing was enqueued. Fill it in smaller parts."
+        )
+
+
 class RunNotFound(DurableError, LookupError):
     """There is no run of this id, or not for this user."""
 

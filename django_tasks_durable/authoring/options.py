@@ -13,6 +13,7 @@ from django_tasks_durable.conf import seconds_from
 
 from .backoff import Backoff
 from .keys import KEY_NAMES, NO_KEYS, Keys
+from .schedules import DeclaredSchedule, several
 
 
 class _ReadOnly(dict[str, Any]):
@@ -36,6 +37,7 @@ class TaskOptions:
     ``timeout`` is in seconds, for each attempt. ``backoff`` is a Backoff or a function of (exception, task_result) that
     returns seconds, or None to give up. With ``compensate_on_cancel`` a run that is cancelled undoes what its steps did.
     ``retention`` is how many seconds a run is kept that ended well.
+    ``schedule`` is cron(...), every(...) or a list of them.
     """
 
     max_attempts: int | None = None
@@ -47,6 +49,7 @@ class TaskOptions:
     # Out of the hash, because a mapping has none; tasks are hashable.
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     keys: Keys = NO_KEYS
+    schedule: tuple[DeclaredSchedule, ...] = ()
     _snapshot: str = field(init=False, repr=False, compare=False, default="{}")
 
     def __post_init__(self) -> None:
@@ -68,6 +71,7 @@ class TaskOptions:
             raise ValueError(f"retention={self.retention!r}: give seconds from 0, or a timedelta.")
         object.__setattr__(self, "retention", retention)
         object.__setattr__(self, "timeout", timeout)
+        object.__setattr__(self, "schedule", several(self.schedule))
         object.__setattr__(self, "metadata", _ReadOnly(self.metadata))
         object.__setattr__(self, "_snapshot", self._told())
 

@@ -214,6 +214,8 @@ def per_brand() -> list[Operation]:
                 "durable_tasks_wait": {"path": 400, "token": 64, "event": 200},
                 "durable_tasks_worker": {"id": 128},
                 "durable_tasks_openkey": {"kind": 12, "name": 200},
+                "durable_tasks_schedule": {"name": 255, "task_path": 255},
+                "durable_tasks_tick": {"schedule": 255},
             }
         ),
         LeadWithStatusOnMySQL(

@@ -4,8 +4,9 @@ from .checkpoint import Checkpoint
 from .key import OpenKey
 from .message import Message
 from .run import TaskRun
+from .schedule import Schedule, Tick
 from .step import Step
 from .wait import Wait
 from .worker import Worker
 
-__all__ = ["Checkpoint", "Message", "OpenKey", "Step", "TaskRun", "Wait", "Worker"]
+__all__ = ["Checkpoint", "Message", "OpenKey", "Schedule", "Step", "TaskRun", "Tick", "Wait", "Worker"]

@@ -26,6 +26,8 @@ POINTS = frozenset(
         "after_outcome",
     }
 )
+# Those that a scheduler passes, between any two statements of a tick.
+TICK_POINTS = frozenset({"tick_locked", "tick_entered", "tick_enqueued", "tick_advanced", "tick_committed"})
 ACTIONS = frozenset({"kill", "stop", "raise", "sleep", "exit"})
 
 
@@ -47,10 +49,9 @@ def parse(text: str) -> dict[str, _Fault]:
         point, _, rest = entry.strip().partition(":")
         action, _, passage = rest.partition(":")
         action, _, seconds = action.partition("=")
-        if point not in POINTS:
-            raise ValueError(
-                f"DURABLE_FAULTS names the unknown crash point {point!r}; there are {', '.join(sorted(POINTS))}."
-            )
+        if point not in POINTS | TICK_POINTS:
+            known = ", ".join(sorted(POINTS | TICK_POINTS))
+            raise ValueError(f"DURABLE_FAULTS names the unknown crash point {point!r}; there are {known}.")
         if action not in ACTIONS:
             raise ValueError(f"DURABLE_FAULTS asks for {action!r} at {point}; there are {', '.join(sorted(ACTIONS))}.")
         faults[point] = _Fault(action, float(seconds or 0), int(passage or 1))

@@ -218,6 +218,24 @@ class RunSnapshot(RunSummary):
         """What the enqueuer wrote beside the arguments."""
         return dict(codec.decode(self.metadata_text))
 
+    @property
+    def schedule(self) -> str:
+        """The name of the schedule that the run came from, if it came from one."""
+        return self._origin[0]
+
+    @property
+    def tick(self) -> datetime | None:
+        """The tick of the schedule that the run came from."""
+        return self._origin[1]
+
+    @cached_property
+    def _origin(self) -> tuple[str, datetime | None]:
+        told = codec.readable(self.metadata_text)
+        try:
+            return str(told["schedule"]), datetime.fromisoformat(told["tick"])
+        except (KeyError, TypeError, ValueError):
+            return "", None  # metadata is the enqueuer's, who may use these words for something else
+
     @cached_property
     def result(self) -> Any:
         """What the task returned; None while it has not, so ask ``status`` first."""
@@ -241,6 +259,8 @@ class RunSnapshot(RunSummary):
             "args": show(codec.readable(self.args_text)),
             "kwargs": show(codec.readable(self.kwargs_text)),
             "metadata": show(codec.readable(self.metadata_text)),
+            "schedule": self.schedule,
+            "tick": instant(self.tick),
             "result": None if self.result_text is None else show(codec.readable(self.result_text)),
             "worker_ids": list(self.worker_ids),
             "errors": [error.as_dict() for error in self.errors],

@@ -47,6 +47,7 @@ class WorkerSettings:
     batch: bool = False
     max_tasks: int | None = None
     name: str | None = None
+    scheduler: bool = True
 
 
 class Worker:

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from django_tasks_durable import signals
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.store import maintenance, retention, vendors, workers
+from django_tasks_durable.store import maintenance, retention, user_transactions, vendors, workers
 
 from .family import Family
+from .scheduler import Scheduler
 
 if TYPE_CHECKING:
     from .loop import Worker
@@ -33,11 +34,14 @@ class Maintenance:
         self.sweep_seconds = worker.options.sweep_seconds
         self._stop = threading.Event()
         self._noted = threading.Event()
-        self._next_sweep = 0.0
+        self._next_sweep = clock.monotonic() + 0.8 * min(DEADLINE_SECONDS, self.sweep_seconds)
         self._next_prune = 0.0
         self._pruned_to: UUID | None = None
         self._deadlines: list[float] = []
         self.family = Family(worker, self._noted.set)
+        # The first look at the schedules is at once: it keeps those of the code in step.
+        self._next_tick = 0.0
+        self.scheduler = Scheduler(worker.using, is_on=worker.settings.scheduler)
 
     def note_deadline(self, moment: float) -> None:
         """Look at that moment of the monotonic clock: a run that this worker parked is overdue then."""
@@ -69,6 +73,7 @@ class Maintenance:
         except Exception as error:
             logger.warning("Parents and children of what ended last are left to other workers: %s", error)
         session.close()
+        user_transactions.leave_thread()
 
     def _until_next(self) -> float:
         now = clock.monotonic()
@@ -77,10 +82,10 @@ class Maintenance:
         while self._deadlines and self._deadlines[0] <= now:
             heapq.heappop(self._deadlines)
         regular = min(DEADLINE_SECONDS, self.sweep_seconds) * random.uniform(0.8, 1.2)
-        return min(regular, self._deadlines[0] - now + 0.005) if self._deadlines else regular
+        return max(0.0, min([regular, *(end - now + 0.005 for end in (self._next_tick, *self._deadlines[:1]))]))
 
     def turn(self, session: vendors.Session) -> None:
-        """Wake what is overdue; sweep and prune when it is time."""
+        """Wake what is overdue; sweep, prune and tick when it is time."""
         changed = self.family.turn(session)
         changed += maintenance.wake_overdue(session)
         now = clock.monotonic()
@@ -101,6 +106,9 @@ class Maintenance:
             self.worker.writer.wake()
             if signals.run_changed.receivers:
                 signals.run_changed.send_robust(sender=None, using=self.worker.using, run_ids=changed)
+        if now >= self._next_tick:
+            wait = self.scheduler.turn(session)
+            self._next_tick = clock.monotonic() + (DEADLINE_SECONDS if wait is None else min(wait, DEADLINE_SECONDS))
 
     def _prune(self, session: vendors.Session, now: float) -> None:
         """Delete what has been kept long enough, bite by bite for half a second; the next turn goes on there."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from django_tasks_durable import task
+from django_tasks_durable import every, task
 from tests.probe import effects
 from tests.probe.journal import deed
 from tests.probe.models import Effect
@@ -24,6 +24,17 @@ from tests.probe.models import Effect
 def echo(value: Any = None) -> Any:
     """Return what came."""
     return value
+
+
+@task(metadata={"label": "mine"})
+def labelled() -> None:
+    """Carry metadata of its own."""
+
+
+# Scheduled only where a test asks for it, or every worker of every test would run it.
+@task(schedule=[every(seconds=1, name="ticking")] if os.environ.get("PROBE_SCHEDULE") else None)
+def ticks() -> None:
+    """Run at every second."""
 
 
 @task(queue_name="other")

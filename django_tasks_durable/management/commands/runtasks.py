@@ -112,6 +112,7 @@ class Command(BaseCommand):
             batch=options["batch"],
             max_tasks=options["max_tasks"],
             name=options["worker_id"],
+            scheduler=not options["no_scheduler"],
         )
         return Worker(config, chosen)
 
