@@ -16,6 +16,7 @@ from django_tasks_durable.primitives.status import FINISHED, OPEN, RunStatus, St
 from django_tasks_durable.primitives.writes import ClaimedRun
 from django_tasks_durable.store import retention, vendors
 from django_tasks_durable.store.retention import Pruned
+from django_tasks_durable.worker.loop import WorkerSettings
 from django_tasks_durable.worker.maintenance import Maintenance
 from tests.probe import tasks
 from tests.store import acts
@@ -209,6 +210,7 @@ def test_a_worker_prunes_by_itself_where_something_is_to_be_deleted(
     ended(session, RunStatus.SUCCESSFUL, 8)
     worker = SimpleNamespace(
         options=Options(retention=A_WEEK),
+        settings=WorkerSettings(scheduler=False),
         using="default",
         wanted=acts.wanted,
         writer=SimpleNamespace(wake=lambda: None),
