@@ -28,6 +28,7 @@ HOLDS_KEYS = "(r.dedupe_key <> '' OR r.supersede_key <> '')"
 PATIENCE_SECONDS = 60.0
 SHORTEST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.05
+FORGOTTEN_AT_ONCE = 200
 IDEMPOTENT_FOR = timedelta(hours=24)
 _LET_GO = ", ".join(f"'{kind}'" for kind in LET_GO)
 
@@ -175,6 +176,27 @@ def let_go(session: Session, run_ids: Collection[UUID]) -> None:
             f"DELETE FROM {KEYS} WHERE kind = %s AND name = %s AND run_id = %s",
             (key.kind.value, key.name, session.uuid(run_id)),
         )
+
+
+def forget_expired(session: Session) -> int:
+    """Free idempotency keys whose time is over and whose run has ended; return how many. Never waits for a lock."""
+    over = (
+        f"SELECT k.name FROM {KEYS} k LEFT JOIN {RUNS} r ON r.id = k.run_id WHERE k.expires_at <= {session.now} "
+        f"AND k.kind = '{KeyKind.IDEMPOTENCY}' AND (r.id IS NULL OR r.status IN ('SUCCESSFUL', 'FAILED', 'CANCELLED')) "
+        f"LIMIT {FORGOTTEN_AT_ONCE}"
+    )
+    keys = [Key(KeyKind.IDEMPOTENCY, name) for (name,) in session.execute(over)]
+    if not keys:
+        return 0
+    with session.transaction():
+        rows = session.execute(
+            f"SELECT name FROM {KEYS} WHERE {_any_of(keys)} AND expires_at <= {session.now} ORDER BY kind, name "
+            f"{session.brand.lock}{session.brand.skip}",
+            _parts(keys),
+        )
+        for (name,) in rows:
+            session.execute(f"DELETE FROM {KEYS} WHERE kind = '{KeyKind.IDEMPOTENCY}' AND name = %s", (name,))
+    return len(rows)
 
 
 def take_again(session: Session, run_id: UUID) -> None:

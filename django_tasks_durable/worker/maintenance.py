@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django_tasks_durable import signals
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.store import maintenance, retention, user_transactions, vendors, workers
+from django_tasks_durable.store import keys, maintenance, retention, user_transactions, vendors, workers
 
 from .family import Family
 from .scheduler import Scheduler
@@ -100,6 +100,7 @@ class Maintenance:
             self.family.look_for_forgotten(session)
             changed += self.family.turn(session)
             maintenance.push_unknown_heads(session, self.worker.wanted())
+            keys.forget_expired(session)
         if now >= self._next_prune:
             self._prune(session, now)
         if changed:

@@ -199,3 +199,12 @@ def test_nothing_that_a_task_wrote_moves_the_cursor() -> None:
         tasks("show", str(run.pk), "--json"),
     ):
         assert not set(written) & set("\x1b\x07\x9b\r\u202e")
+
+
+def test_list_finds_the_tasks_with_one_key() -> None:
+    wanted = greet.using(dedupe_key="report:42", supersede_key="s").enqueue("Ann")
+    greet.using(dedupe_key="report:43").enqueue("Bob")
+    [listed] = told("list", "--key", "dedupe:report:42")
+    assert (listed["id"], listed["keys"]) == (wanted.id, {"dedupe": "report:42", "supersede": "s"})
+    assert "dedupe:report:42, supersede:s" in tasks("show", wanted.id)
+    assert "is not one of dedupe, idempotency, run, supersede" in refusal("list", "--key", "dedup:a")

@@ -297,6 +297,18 @@ def test_an_idempotency_key_expires(session: vendors.Session, stopped: None) -> 
     assert acts.enqueue(tasks.echo, 2, idempotency_key="request-1") != claimed.run_id
 
 
+def test_expired_keys_are_forgotten_once_their_run_has_ended(session: vendors.Session, stopped: None) -> None:
+    ended = claimed_with(session, idempotency_key="ended")
+    acts.hand_in(session, ended, Succeeded(lease=ended.lease, result="1"))
+    still_open = acts.enqueue(tasks.echo, 2, idempotency_key="open")
+    assert keys.forget_expired(session) == 0
+    clock.advance(25 * 3600)
+    fresh = acts.enqueue(tasks.echo, 3, idempotency_key="fresh")
+
+    assert keys.forget_expired(session) == 1
+    assert held() == {"idempotency:open": still_open, "idempotency:fresh": fresh}
+
+
 # --- retry
 
 
