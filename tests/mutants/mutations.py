@@ -347,4 +347,37 @@ MUTANTS = [
         (ENGINE + "tries.py", "    yield from settled(frame.slice)\n", ""),
         tests="tests/engine/test_patches.py",
     ),
+    # --- class workflows
+    _mutant(
+        "an attempt overwrites what a command made of the state",
+        (STORE + "deltas.py", "if self.state is None or self.state.expected == version:", "if True:"),
+        tests="tests/engine/test_workflow_crashes.py tests/store/test_workflow_contract.py tests/concurrency/test_workflows.py",
+        on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "a command leaves the version of the state",
+        (STORE + "workflows.py", "state_version=run.state_version + 1, ", ""),
+        tests="tests/store/test_workflow_contract.py tests/concurrency/test_workflows.py",
+    ),
+    _mutant(
+        "an atomic step on an old state keeps the run",
+        (STORE + "atomic.py", "            _give_back(session, claimed, worker_id)\n", ""),
+        tests="tests/store/test_workflow_contract.py",
+    ),
+    _mutant(
+        "a checkpoint is stored without the state that its step made",
+        (ENGINE + "workflows.py", "return replace(write, state=self._changed(), line=write.line if is_kept else None)", "return write"),
+        tests="tests/engine/test_workflow_crashes.py",
+    ),
+    _mutant(
+        "what an atomic step made of the state outlives its rollback",
+        (ENGINE + "tries.py", "        frame.slice.rewind(before)\n        raise\n", "        raise\n"),
+        (ENGINE + "tries.py", "    frame.slice.rewind(before)\n    notes", "    notes"),
+        tests="tests/engine/test_workflows.py",
+    ),
+    _mutant(
+        "a visit reads the history of all visits",
+        (STORE + "history.py", " if prefix else (\"\", ())", " if not prefix else (\"\", ())"),
+        tests="tests/store/test_workflow_contract.py tests/store/test_workflow_visits.py", on="sqlite postgresql",
+    ),
 ]  # fmt: skip
