@@ -21,7 +21,7 @@ from django_tasks_durable.primitives.names import check_name
 from django_tasks_durable.primitives.status import OPEN, RunStatus, StepKind, WakeReason
 
 from . import vendors
-from .control import NAME_LENGTH
+from .changes import NAME_LENGTH
 
 BATCH = 500
 

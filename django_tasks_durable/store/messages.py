@@ -11,7 +11,8 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.names import check_name
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 
-from .control import NAME_LENGTH, Change, answer_wait, changing, check_size
+from .changes import NAME_LENGTH, Change, changing, check_size
+from .control import answer_wait
 
 
 def send(run_id: UUID, name: str, payload: Any = None, *, using: str, by: str = "") -> RunStatus:

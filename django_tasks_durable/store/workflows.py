@@ -12,7 +12,7 @@ from django_tasks_durable.primitives.standing import Standing, StateChange
 from django_tasks_durable.primitives.status import FINISHED, UNHURRIED, RunStatus, WakeReason
 from django_tasks_durable.primitives.writes import Line, Stage
 
-from . import control
+from . import changes
 
 COLUMNS = (
     "task_path", "status", "kwargs", "workflow_state", "workflow_step", "visit", "visit_sequence", "state_version",
@@ -33,7 +33,7 @@ def changing(run_id: UUID, *, using: str, by: str = "") -> Iterator[StateChange]
 
     Raise RunNotFound, or InvalidTransition for a run that has ended.
     """
-    with control.changing(run_id, using, act="change the state", by=by) as change:
+    with changes.changing(run_id, using, act="change the state", by=by) as change:
         if change.run.status in FINISHED:
             raise change.refusal()
         yield _Change(change)
@@ -42,7 +42,7 @@ def changing(run_id: UUID, *, using: str, by: str = "") -> Iterator[StateChange]
 class _Change:
     """See StateChange."""
 
-    def __init__(self, change: control.Change) -> None:
+    def __init__(self, change: changes.Change) -> None:
         self._change = change
         self.standing = _standing(change.run)
 

@@ -146,7 +146,7 @@ MUTANTS = [
     ),
     _mutant(
         "a message does not raise the inbox",
-        (STORE + "control.py", "self.set(inbox=self.run.inbox + 1)", "self.set(inbox=self.run.inbox)"),
+        (STORE + "changes.py", "self.set(inbox=self.run.inbox + 1)", "self.set(inbox=self.run.inbox)"),
         tests="tests/concurrency/test_messages.py",
     ),
     _mutant(
@@ -161,7 +161,7 @@ MUTANTS = [
     ),
     _mutant(
         "who acts on a run does not lock it",
-        (STORE + "control.py", "rows.select_for_update(no_key=weakly).get(pk=run_id)", "rows.get(pk=run_id)"),
+        (STORE + "changes.py", "rows.select_for_update(no_key=weakly).get(pk=run_id)", "rows.get(pk=run_id)"),
         tests="tests/concurrency/test_messages.py", on="postgresql mariadb",
     ),
     _mutant(
