@@ -13,11 +13,14 @@ from django_tasks_durable.primitives.writes import ClaimedRun, RunStore
 from django_tasks_durable.store.memory import MemoryStore
 from django_tasks_durable.store.memory_run import MemoryRun
 
+from .family_contract import FamilyContract
 from .runstore_contract import RunStoreContract
 
 
 class MemoryHouse:
     """Runs in memory."""
+
+    child_path = "tests.engine.samples.add"
 
     def __init__(self) -> None:
         self.store = MemoryStore()
@@ -44,6 +47,9 @@ class MemoryHouse:
     def cancel(self, run_id: UUID) -> None:
         self.store.cancel(run_id)
 
+    def tend(self) -> None:
+        """Nothing is left to do: the store in memory tells families at once."""
+
     def look(self, run_id: UUID) -> MemoryRun:
         return self.store.find(run_id)
 
@@ -52,7 +58,7 @@ class MemoryHouse:
 
 
 @pytest.mark.seed("TT-27")
-class TestMemoryStore(RunStoreContract):
+class TestMemoryStore(RunStoreContract, FamilyContract):
     """Every test of the contract, in memory."""
 
     @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -105,3 +106,57 @@ def reports(context: DurableContext) -> str:
     context.progress(40, "reading", page=2)
     context.log("read", level="success")
     return "done"
+
+
+# --- chains that are started once and asked about again and again
+
+#: How often each part of a chain was started and asked about, and what it answers: by its name.
+PARTS: dict[str, dict[str, Any]] = {}
+
+
+def start_part(name: str) -> str:
+    """Start one part of a chain somewhere else."""
+    PARTS[name]["started"] += 1
+    return f"ticket {name}"
+
+
+def status_of(name: str) -> str | None:
+    """Ask how far a part is; None while it is under way."""
+    part = PARTS[name]
+    part["asked"] += 1
+    if part["asked"] < part["polls"]:
+        return None
+    if part.get("breaks"):
+        raise RuntimeError(f"{name} broke")
+    return f"{name} ended"
+
+
+@task
+def chains(context: DurableContext, plan: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Run chains side by side, the parts of each one after the other; tell all that broke as one error."""
+
+    def chain(context: DurableContext, names: list[str]) -> list[str]:
+        ends = []
+        for name in names:
+            context.step(f"start {name}", start_part, name)
+            ends.append(context.poll(f"status {name}", status_of, name, every=30))
+        return ends
+
+    branches = {name: partial(chain, names=names) for name, names in plan.items()}
+    ends: dict[str, Any] = context.gather(branches, return_exceptions=True)
+    broken = [end for end in ends.values() if isinstance(end, Exception)]
+    if broken:
+        raise ExceptionGroup("chains", broken)
+    return ends
+
+
+TURNS: list[str] = []
+
+
+@task
+def patient(context: DurableContext, name: str, pauses: int) -> str:
+    """Have something to do in several turns, and let others have theirs in between."""
+    for number in range(pauses):
+        context.step(f"turn {number}", TURNS.append, name)
+        context.pause()
+    return f"{name} ended"

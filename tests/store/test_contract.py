@@ -12,8 +12,9 @@ import pytest
 from django_tasks_durable.models import Step
 from django_tasks_durable.primitives.status import RunStatus, WakeReason
 from django_tasks_durable.primitives.writes import ClaimedRun, RunStore
-from django_tasks_durable.store import control, messages, vendors
+from django_tasks_durable.store import children, control, messages, vendors
 from django_tasks_durable.store.inline import InlineStore
+from tests.engine.family_contract import FamilyContract
 from tests.engine.runstore_contract import RunStoreContract
 from tests.store import acts
 
@@ -36,6 +37,8 @@ class SeenRow:
 class DatabaseHouse:
     """Runs in the test's database, each attempt with a store of its own on Django's connection."""
 
+    child_path = "tests.probe.tasks.add"
+
     def __init__(self, session: vendors.Session) -> None:
         self.session = session
         acts.register(session)
@@ -44,7 +47,10 @@ class DatabaseHouse:
         return acts.enqueue(**options)
 
     def claim(self, run_id: UUID) -> ClaimedRun | None:
-        return next((claimed for claimed in acts.claim(self.session) if claimed.run_id == run_id), None)
+        while claimed := acts.claim(self.session, limit=1):
+            if claimed[0].run_id == run_id:
+                return claimed[0]
+        return None
 
     def store_of(self, claimed: ClaimedRun) -> RunStore:
         return InlineStore(claimed, using="default", worker_id=acts.WORKER)
@@ -61,6 +67,9 @@ class DatabaseHouse:
     def cancel(self, run_id: UUID) -> None:
         control.cancel(run_id, using="default")
 
+    def tend(self) -> None:
+        children.tend(self.session)
+
     def look(self, run_id: UUID) -> SeenRow:
         return SeenRow(run_id)
 
@@ -68,7 +77,7 @@ class DatabaseHouse:
         return list(Step.objects.filter(run_id=run_id).order_by("sequence").values_list("kind", "message"))
 
 
-class TestInlineStore(RunStoreContract):
+class TestInlineStore(RunStoreContract, FamilyContract):
     """Every test of the contract, in a database."""
 
     @pytest.fixture
