@@ -32,6 +32,8 @@ from .writer import Writer
 
 logger = logging.getLogger("django_tasks_durable.worker")
 LOOK_SECONDS = 0.1
+# Who is due sooner than this is looked for at that very moment.
+NOTED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,6 +256,8 @@ class Worker:
                 continue
             elapsed = now - held.claimed.claimed_monotonic
             moment = now + max(0.0, (due - held.claimed.now_at).total_seconds() - elapsed) + 0.001
+            if moment - now > NOTED_SECONDS:
+                continue  # found in time by the regular look; a run that sleeps for a month costs no memory here
             if isinstance(outcome, Suspended) and outcome.parked:
                 self._maintenance.note_deadline(moment)
             else:
