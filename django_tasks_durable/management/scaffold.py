@@ -25,6 +25,7 @@ class Change:
 class Plan:
     """All that has to be done for a flow, in the order in which a crash in between does no harm."""
 
+    class_name: str
     changes: tuple[Change, ...]
     edited: Path | None
     unused: tuple[str, ...]
@@ -68,7 +69,12 @@ def plan(flow: Flow, source: Path, folder: Path) -> Plan:
     action = "created" if not old else "unchanged" if old.replace(b"\r\n", b"\n") == new else "refreshed"
     whole = Change(path=generated_path, action=action, content=new)
     unused = implementing.unused(own.content, flow, generated.tasks, older)
-    return Plan(changes=(own, whole), edited=None if edited is False else generated_path, unused=unused)
+    return Plan(
+        class_name=flow.class_name,
+        changes=(own, whole),
+        edited=None if edited is False else generated_path,
+        unused=unused,
+    )
 
 
 def _declared(old: bytes) -> frozenset[str]:

@@ -66,7 +66,7 @@ def changed(flow: Path, **changes: Any) -> Path:
 
 def test_it_writes_the_generated_part_and_a_stub_for_each_task(flow: Path) -> None:
     told = startworkflow(flow)
-    assert [line.split()[0] for line in told.splitlines()] == ["created", "created"]
+    assert [line.split()[0] for line in told.splitlines()] == ["created", "created", "Workers"]
     assert told.splitlines()[0].endswith("stubs: register_user, send_welcome, send_reminder")
     assert methods(flow.with_name("onboarding.py")) == ["register_user", "send_welcome", "send_reminder"]
     head = flow.with_name("onboarding_flow.py").read_text().splitlines()[:2]

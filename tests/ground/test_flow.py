@@ -201,6 +201,10 @@ def test_a_loop_needs_a_way_out_and_a_way_back() -> None:
     loop = {"type": "loop", "name": "l", "while": "state.yes", "do": "a", "to": "end"}
     assert "never comes back" in only_problem(line(loop, task("a")))[1]
     assert read_flow(json.dumps(line(loop, task("a", to="l"))))
+    assert "nothing is done" in problems(line({**loop, "do": "l"}))["$.nodes[1]"]
+    assert (
+        "nothing is done" in only_problem(line({**CONDITION, "else": "d"}, {**CONDITION, "name": "d", "else": "c"}))[1]
+    )
     assert "always the same" in only_problem(line({**loop, "while": "1 < 2"}, task("a", to="l")))[1]
 
 
@@ -214,6 +218,7 @@ def test_a_loop_needs_a_way_out_and_a_way_back() -> None:
         ([task("class")], "$.nodes[1].name", "a word of Python's"),
         ([task("step")], "$.nodes[1].name", "every workflow has"),
         ([task("a", method="state")], "$.nodes[1].method", "every workflow has"),
+        ([task("list")], "$.nodes[1].name", "the name of a type"),
         ([task("enqueue")], "$.nodes[1].name", "every workflow has"),
         ([task("a", method="do it")], "$.nodes[1].method", "Did you mean 'do_it'?"),
         ([task("1st")], "$.nodes[1].name", "cannot be a name"),
@@ -385,6 +390,12 @@ def test_a_misspelt_field_beside_a_declared_one_is_a_mistake() -> None:
     path, message = only_problem(flow)
     assert path == "$.nodes[1].if"
     assert "Did you mean 'state.profile_complete'?" in message
+
+
+@pytest.mark.parametrize("name", ["field", "list", "str", "Any", "class"])
+def test_no_field_hides_what_the_state_is_written_with(name: str) -> None:
+    assert set(problems({**line({**CONDITION, "if": "state.yes"}), "state": {name: "str"}})) == {f"$.state.{name}"}
+    assert set(problems(line(task("a", params={"x": f"state.{name}"})))) == {"$.nodes[1].params.x"}
 
 
 def test_a_declared_field_is_well_formed() -> None:

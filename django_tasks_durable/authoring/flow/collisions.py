@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from django_tasks_durable.authoring.graphs import WORDS
 from django_tasks_durable.authoring.workflow import Workflow
 
+from .names import TYPE_NAMES
 from .problems import Problem, inside
 from .properties import METHOD
 from .shapes import Flow, Node
@@ -42,6 +43,8 @@ def problems(flow: Flow) -> Iterator[Problem]:
                 break
             if method in taken:
                 yield Problem(where, f"{node.name!r} becomes {method!r}, which every workflow has. {way_out}")
+            elif method in TYPE_NAMES:
+                yield Problem(where, f"{node.name!r} becomes {method!r}, which is the name of a type. {way_out}")
             elif keyword.iskeyword(method):
                 yield Problem(where, f"{node.name!r} becomes {method!r}, a word of Python's. {way_out}")
             methods[method] = node

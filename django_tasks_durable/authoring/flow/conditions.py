@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .literals import scalar
-from .names import expect_identifier
+from .names import expect_field
 from .problems import Malformed, kind_of
 
 LONGEST = 1_000
@@ -108,7 +108,7 @@ def _expect_operand(node: ast.expr) -> None:
     match node:
         case ast.Attribute(value=ast.Name(id="state"), attr=name):
             try:
-                expect_identifier(name)
+                expect_field(name)
             except Malformed as error:
                 raise _Foreign(node, str(error)) from None
         case ast.Constant() | ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float())):

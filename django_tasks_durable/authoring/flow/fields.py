@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import conditions
-from .names import expect_identifier, field_of, is_reference
+from .names import expect_field, field_of, is_reference
 from .problems import Malformed, Problem, hint, inside, kind_of, meant
 from .shapes import Flow, Node
 
@@ -59,7 +59,7 @@ def name_of(value: Any) -> str:
 def declared_complaints(name: str, said: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Give what is wrong with a declared field, each with the property that it is about."""
     try:
-        expect_identifier(name)
+        expect_field(name)
     except Malformed as error:
         yield "", str(error)
     kind = said.get("type")

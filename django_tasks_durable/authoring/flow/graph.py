@@ -29,6 +29,7 @@ def problems(flow: Flow) -> Iterator[Problem]:
     if ends:
         yield from _without_exit(named, leads, reached, ends)
     yield from _loops(named, leads)
+    yield from _idle_rounds(named, leads)
 
 
 def _starts_and_ends(flow: Flow) -> Iterator[Problem]:
@@ -80,6 +81,21 @@ def _without_exit(named: dict[str, Node], leads: Leads, reached: set[str], ends:
         told |= {other for other in around if name in _from({other}, leads)}
         circle = ", ".join(repr(other) for other in named if other in told & around)
         yield Problem(named[name].path, f"a loop without exit: no way leads from {circle} to an end.")
+
+
+def _idle_rounds(named: dict[str, Node], leads: Leads) -> Iterator[Problem]:
+    """Find the ways round on which nothing is done, so that every question has the same answer for ever."""
+    deciding = {name for name, node in named.items() if node.type in ("condition", "switch", "loop")}
+    idle = {name: leads[name] & deciding for name in deciding}
+    told: set[str] = set()
+    for name in (name for name in named if name in deciding):
+        around = _from(idle[name], idle)
+        if name in around and name not in told:
+            told |= around
+            yield Problem(
+                named[name].path,
+                f"a loop without a task, wait or event: from {name!r} back to {name!r} nothing is done.",
+            )
 
 
 def _loops(named: dict[str, Node], leads: Leads) -> Iterator[Problem]:

@@ -18,6 +18,9 @@ _NAME, _IDENTIFIER, _REFERENCE = (re.compile(f"{pattern[:-1]}\\Z") for pattern i
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # `step()` would take these for its own.
 OF_A_STEP = ("self", "atomic", "backoff", "cache", "max_attempts", "timeout")
+# The types of fields, and what their defaults are written with: a field of such a name would hide it from the next one.
+TYPE_NAMES = ("str", "int", "float", "bool", "list", "dict")
+OF_A_STATE = (*TYPE_NAMES, "Any", "field")
 
 
 def method(name: str) -> str:
@@ -62,6 +65,13 @@ def expect_identifier(value: Any) -> None:
         raise Malformed(f"{value!r} is a word of Python's. Choose another name, such as '{value}_'.")
 
 
+def expect_field(value: Any) -> None:
+    """Raise Malformed for what cannot be the name of a field."""
+    expect_identifier(value)
+    if value in OF_A_STATE:
+        raise Malformed(f"{value!r} has a meaning in the class of the state. Choose another name, such as '{value}_'.")
+
+
 def is_reference(value: Any) -> bool:
     """Say whether a value of a flow stands for a field of the state."""
     return isinstance(value, str) and bool(_REFERENCE.match(value))
@@ -73,7 +83,7 @@ def field_of(value: Any) -> str:
         said = repr(value) if isinstance(value, str) else kind_of(value)
         raise Malformed(f"{said} is no field of the state: write 'state.' and its name, such as 'state.email'.")
     field = str(value).removeprefix("state.")
-    expect_identifier(field)
+    expect_field(field)
     return field
 
 

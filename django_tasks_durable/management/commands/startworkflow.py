@@ -103,6 +103,8 @@ class Command(BaseCommand):
         for change in plan.changes:
             stubs = f"  stubs: {', '.join(change.stubs)}" if change.stubs else ""
             self.stdout.write(f"{change.action:<10} {one_line(_short(change.path))}{stubs}")
+        if plan.changes[0].action == "created" and not options["check"]:
+            self.stdout.write(f"Workers find {plan.class_name} when the tasks.py of an app imports it.")
         if plan.unused:
             self.stdout.write(f"no longer in the flow: {', '.join(plan.unused)}")
 
