@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .engine.portable import snapshot_of as snapshot_of
     from .engine.portable import transform_value as transform_value
     from .engine.portable import validate_snapshot as validate_snapshot
+    from .store.database import DatabaseStore as DatabaseStore
     from .store.memory import MemoryStore as MemoryStore
 
 __version__ = "0.1.dev0"
@@ -66,6 +67,7 @@ __version__ = "0.1.dev0"
 # Names are fetched when they are asked for: importing this package must not import models, which need the app registry.
 _HOMES = {
     "Backoff": "authoring.backoff",
+    "DatabaseStore": "store.database",
     "DurableBackend": "backend",
     "DurableTask": "authoring.tasks",
     "KeptSnapshot": "engine.portable",
@@ -123,6 +125,7 @@ _HOMES = {
 
 __all__ = [
     "Backoff",
+    "DatabaseStore",
     "DurableBackend",
     "DurableTask",
     "KeptSnapshot",

@@ -27,7 +27,7 @@ class DurableTasksConfig(AppConfig):
         from .backend import news, results
         from .engine import context, driving
         from .live import notify
-        from .store import workflows
+        from .store import database, seats, workflows
 
         # On Django 5.2 these come with the backport's own app, which need not be installed.
         compat.signals()
@@ -35,6 +35,7 @@ class DurableTasksConfig(AppConfig):
         checks.register()
         driving.install()
         driving.register_database(workflows)
+        seats.offer(seats.DATABASE, database.DatabaseStore)
         context.register_result_factory(lambda claimed, task: results.of_claimed(claimed))
         news.listen()
         notify.listen()

@@ -590,6 +590,18 @@ class VersionMismatch(DurableError):
         super().__init__(f"The snapshot is of version {stored} of its task, the code is version {current}: {problem}")
 
 
+class AlreadyRunning(DurableError):
+    """A run cannot be driven here, because somebody alive runs it. ``reason`` is ``in-process`` or ``elsewhere``."""
+
+    code = "ALREADY_RUNNING"
+
+    def __init__(self, run_id: UUID | str, worker_id: str, *, is_here: bool) -> None:
+        self.run_id, self.worker_id = run_id, worker_id
+        self.reason = "in-process" if is_here else "elsewhere"
+        whom = "another stream of this process" if is_here else f"the worker {worker_id}"
+        super().__init__(f"Run {run_id} is being run by {whom}. Wait for its result, or close that stream first.")
+
+
 class RunExists(DurableError):
     """A run of this id is in the store already."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,8 +14,28 @@ if TYPE_CHECKING:
 
     from django_tasks_durable.primitives.standing import Standing, StateChange
 
-    from .streaming import AsyncRunStream, RunStream
+    from .streaming import AsyncRunStream, RunOutcome, RunStream, SliceResult
     from .tasks import DurableTask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a call runs: in which store, under which name, from which snapshot."""
+
+    run_id: str | None = None
+    store: Any = None
+    snapshot: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer to a question of a run: which run, in which store, and which of its questions."""
+
+    run_id: str
+    value: Any
+    token: str | None = None
+    path: str | None = None
+    store: Any
 
 
 class Driver(Protocol):
@@ -27,33 +48,29 @@ class Driver(Protocol):
         """See call()."""
 
     def stream(
-        self,
-        task: DurableTask[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        run_id: str | None,
-        store: Any,
+        self, task: DurableTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], place: Place
     ) -> RunStream[Any]:
         """Run the task from its checkpoints on and return the iterator of what it yields."""
 
     def astream(
-        self,
-        task: DurableTask[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        run_id: str | None,
-        store: Any,
+        self, task: DurableTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], place: Place
     ) -> AsyncRunStream[Any]:
         """See stream()."""
 
-    def resume(
-        self, task: DurableTask[..., Any], run_id: str, answer: Any, token: str | None, store: Any
-    ) -> RunStream[Any]:
+    def invoke_with_state(
+        self, task: DurableTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], place: Place
+    ) -> tuple[RunOutcome[Any], dict[str, Any] | None]:
+        """Run the task and return how it went, with its portable snapshot. Raise nothing that is an Exception."""
+
+    async def ainvoke_with_state(
+        self, task: DurableTask[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], place: Place
+    ) -> tuple[RunOutcome[Any], dict[str, Any] | None]:
+        """See invoke_with_state()."""
+
+    def resume(self, task: DurableTask[..., Any], answer: Answer) -> RunStream[Any]:
         """Give the answer that a run waits for and return the iterator of what it yields then."""
 
-    def aresume(
-        self, task: DurableTask[..., Any], run_id: str, answer: Any, token: str | None, store: Any
-    ) -> AsyncRunStream[Any]:
+    def aresume(self, task: DurableTask[..., Any], answer: Answer) -> AsyncRunStream[Any]:
         """See resume()."""
 
     def look(self, task: DurableTask[..., Any], run_id: UUID | str, store: Any) -> Standing:
@@ -63,6 +80,12 @@ class Driver(Protocol):
         self, task: DurableTask[..., Any], run_id: UUID | str, store: Any, by: str
     ) -> AbstractContextManager[StateChange]:
         """Lock a run of a workflow and hand out the change to fill. See look()."""
+
+    def advance(self, task: DurableTask[..., Any], run_id: str, store: Any) -> SliceResult:
+        """Run one slice of a run."""
+
+    async def aadvance(self, task: DurableTask[..., Any], run_id: str, store: Any) -> SliceResult:
+        """See advance()."""
 
 
 _driver: Driver | None = None

@@ -17,7 +17,7 @@ from . import driver
 from .keys import KEY_NAMES
 from .options import DEFAULTS, NAMES, TaskOptions, refuse_unknown
 from .registry import get_task, register, registered
-from .streaming import AsyncRunStream, RunStream
+from .streaming import AsyncRunStream, RunOutcome, RunStream, SliceResult
 
 if TYPE_CHECKING:
     from django_tasks_durable.compat import TaskResult
@@ -116,19 +116,23 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     @overload
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> RunStream[R]: ...
     @overload
-    def stream(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> RunStream[R]: ...
-    @overload
-    def stream(self, *args: Any, store: Any, **kwargs: Any) -> RunStream[R]: ...
+    def stream(
+        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> RunStream[R]: ...
     def stream(self, *args: Any, **kwargs: Any) -> RunStream[R]:
-        """Run the task in this process and hand out what it yields, from where the run stands in the store."""
+        """Run the task in this process and hand out what it yields, from where the run stands in the store.
+
+        ``store`` is a MemoryStore, or ``"database"``: there the run is claimed with a lease, so that no worker takes it.
+        ``run_id`` names the run; ``snapshot`` is one that it begins from.
+        """
         return driver.installed().stream(self, args, *_parted(kwargs))
 
     @overload
     def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncRunStream[R]: ...
     @overload
-    def astream(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> AsyncRunStream[R]: ...
-    @overload
-    def astream(self, *args: Any, store: Any, **kwargs: Any) -> AsyncRunStream[R]: ...
+    def astream(
+        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> AsyncRunStream[R]: ...
     def astream(self, *args: Any, **kwargs: Any) -> AsyncRunStream[R]:
         """See stream()."""
         return driver.installed().astream(self, args, *_parted(kwargs))
@@ -136,9 +140,9 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     @overload
     def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def invoke(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> R: ...
-    @overload
-    def invoke(self, *args: Any, store: Any, **kwargs: Any) -> R: ...
+    def invoke(
+        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> R: ...
     def invoke(self, *args: Any, **kwargs: Any) -> R:
         """Run the task in this process and return what it returns. Raise Interrupted when it waits for an answer."""
         result: R = driver.installed().stream(self, args, *_parted(kwargs)).result()
@@ -147,31 +151,73 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     @overload
     async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    async def ainvoke(self, *args: Any, run_id: str, store: Any = None, **kwargs: Any) -> R: ...
-    @overload
-    async def ainvoke(self, *args: Any, store: Any, **kwargs: Any) -> R: ...
+    async def ainvoke(
+        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> R: ...
     async def ainvoke(self, *args: Any, **kwargs: Any) -> R:
         """See invoke()."""
         result: R = await driver.installed().astream(self, args, *_parted(kwargs)).result()
         return result
 
-    def resume(self, run_id: str, answer: Any, *, token: str | None = None, store: Any) -> RunStream[R]:
-        """Answer the question that a run waits with, and go on streaming it."""
-        return driver.installed().resume(self, run_id, answer, token, store)
+    @overload
+    def invoke_with_state(self, *args: P.args, **kwargs: P.kwargs) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    @overload
+    def invoke_with_state(
+        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    def invoke_with_state(self, *args: Any, **kwargs: Any) -> tuple[RunOutcome[R], dict[str, Any] | None]:
+        """Run the task in this process; return how it went and its portable snapshot, which ``snapshot=`` takes again.
 
-    def aresume(self, run_id: str, answer: Any, *, token: str | None = None, store: Any) -> AsyncRunStream[R]:
+        Raises no Exception, whatever happens. The snapshot is None when there is no run.
+        """
+        return driver.installed().invoke_with_state(self, args, *_parted(kwargs))
+
+    @overload
+    async def ainvoke_with_state(
+        self, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    @overload
+    async def ainvoke_with_state(
+        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    async def ainvoke_with_state(self, *args: Any, **kwargs: Any) -> tuple[RunOutcome[R], dict[str, Any] | None]:
+        """See invoke_with_state()."""
+        return await driver.installed().ainvoke_with_state(self, args, *_parted(kwargs))
+
+    def resume(
+        self, run_id: str, answer: Any, *, token: str | None = None, path: str | None = None, store: Any
+    ) -> RunStream[R]:
+        """Answer the question that a run waits with, and go on streaming it.
+
+        With several questions open, the ``token`` or ``path`` of one says which is answered.
+        """
+        given = driver.Answer(run_id=run_id, value=answer, token=token, path=path, store=store)
+        return driver.installed().resume(self, given)
+
+    def aresume(
+        self, run_id: str, answer: Any, *, token: str | None = None, path: str | None = None, store: Any
+    ) -> AsyncRunStream[R]:
         """See resume()."""
-        return driver.installed().aresume(self, run_id, answer, token, store)
+        given = driver.Answer(run_id=run_id, value=answer, token=token, path=path, store=store)
+        return driver.installed().aresume(self, given)
+
+    def advance(self, run_id: str, *, store: Any) -> SliceResult:
+        """Run a run that is in the store up to its next wait or its end, in this process; one not due stays as it is."""
+        return driver.installed().advance(self, run_id, store)
+
+    async def aadvance(self, run_id: str, *, store: Any) -> SliceResult:
+        """See advance()."""
+        return await driver.installed().aadvance(self, run_id, store)
 
     def __reduce__(self) -> tuple[Any, ...]:
         arguments = {each.name: getattr(self, each.name) for each in fields(self)}
         return _rebuilt, (type(self), {**arguments, "func": self.module_path})
 
 
-def _parted(kwargs: dict[str, Any]) -> tuple[dict[str, Any], str | None, Any]:
+def _parted(kwargs: dict[str, Any]) -> tuple[dict[str, Any], driver.Place]:
     """Part the task's own arguments from those about the run."""
-    own = {name: value for name, value in kwargs.items() if name not in {"run_id", "store"}}
-    return own, kwargs.get("run_id"), kwargs.get("store")
+    about = {name: kwargs[name] for name in ("run_id", "store", "snapshot") if name in kwargs}
+    return {name: value for name, value in kwargs.items() if name not in about}, driver.Place(**about)
 
 
 def _rebuilt(kind: type[DurableTask[..., Any]], values: dict[str, Any]) -> DurableTask[..., Any]:

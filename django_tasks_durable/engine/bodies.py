@@ -137,6 +137,8 @@ class Body:
     def _step_of_loop(self, running: AsyncGenerator[Any, Any], thrown: BaseException | None) -> Partial | Ended:
         """Drive an async generator from synchronous code, on one event loop of its own to its end."""
         if self._loop is None:
+            # Read here, where a store that works on this thread's connection can be asked.
+            self.frame.slice.replay  # noqa: B018
             self._loop = OwnLoop()
         turn = self._loop.run(self._anext(running, thrown))
         if isinstance(turn, Ended):

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django_tasks_durable.authoring import driver
+from django_tasks_durable.authoring.driver import Answer, Place
+from django_tasks_durable.authoring.streaming import SliceResult
 from django_tasks_durable.authoring.tasks import DurableTask
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.compat import TaskContext
@@ -15,14 +17,15 @@ from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import RunNotFound
 from django_tasks_durable.primitives.standing import Standing, StateChange
 
-from . import unwinding
+from . import courses, unwinding
 from .bodies import Body
 from .context import DurableContext
+from .course import in_memory
 from .drive import arun, run
 from .effects import Act, Advance, Ended
 from .frame import Frame
 from .inline import InlineSlice
-from .streams import AsyncStream, Course, Stream, memory_store, resumed
+from .streams import AsyncStream, Stream
 from .workflows import course
 
 Task = DurableTask[..., Any]
@@ -84,32 +87,62 @@ class _Driver:
             while slice.bodies:
                 await slice.bodies.pop().aclose()
 
-    def stream(
-        self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], run_id: str | None, store: Any
-    ) -> Stream:
-        return Stream(Course(task, memory_store(store), args, kwargs, run_id))
+    def stream(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place) -> Stream:
+        return Stream(courses.of_call(task, args, kwargs, place))
 
-    def astream(
-        self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], run_id: str | None, store: Any
-    ) -> AsyncStream:
-        return AsyncStream(Course(task, memory_store(store), args, kwargs, run_id))
+    def astream(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place) -> AsyncStream:
+        return AsyncStream(courses.of_call(task, args, kwargs, place))
 
-    def resume(self, task: Task, run_id: str, answer: Any, token: str | None, store: Any) -> Stream:
-        return Stream(resumed(task, run_id, answer, token, store))
+    def invoke_with_state(
+        self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place
+    ) -> courses.OutcomeAndState:
+        try:
+            course = courses.of_call(task, args, kwargs, place)
+        except Exception as error:
+            return courses.refused(error)
+        try:
+            Stream(course).result()
+        except Exception as error:
+            return courses.outcome(course, error)
+        return courses.outcome(course)
 
-    def aresume(self, task: Task, run_id: str, answer: Any, token: str | None, store: Any) -> AsyncStream:
-        return AsyncStream(resumed(task, run_id, answer, token, store))
+    async def ainvoke_with_state(
+        self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place
+    ) -> courses.OutcomeAndState:
+        try:
+            stream = AsyncStream(course := courses.of_call(task, args, kwargs, place))
+        except Exception as error:
+            return courses.refused(error)
+        try:
+            await stream.result()
+        except Exception as error:
+            return await stream.ask(courses.outcome, course, error)
+        return await stream.ask(courses.outcome, course)
+
+    def resume(self, task: Task, answer: Answer) -> Stream:
+        return Stream(courses.of_answer(task, answer))
+
+    def aresume(self, task: Task, answer: Answer) -> AsyncStream:
+        return AsyncStream(courses.of_answer(task, answer, is_asynchronous=True))
+
+    def advance(self, task: Task, run_id: str, store: Any) -> SliceResult:
+        course = courses.of_run(task, run_id, store)
+        Stream(course).advance()
+        return courses.after_slice(course)
+
+    async def aadvance(self, task: Task, run_id: str, store: Any) -> SliceResult:
+        stream = AsyncStream(course := courses.of_run(task, run_id, store))
+        await stream.advance()
+        return await stream.ask(courses.after_slice, course)
 
     def look(self, task: Task, run_id: UUID | str, store: Any) -> Standing:
-        if store is not None:
-            kept = memory_store(store)
+        if (kept := in_memory(store)) is not None:
             return _of_task(task, kept.standing(kept.find(run_id).id), run_id)
         return _of_task(task, _workflows().look(_expect_id(run_id), using=get_options(task.backend).database), run_id)
 
     @contextmanager
     def changing(self, task: Task, run_id: UUID | str, store: Any, by: str) -> Iterator[StateChange]:
-        if store is not None:
-            kept = memory_store(store)
+        if (kept := in_memory(store)) is not None:
             opened: AbstractContextManager[StateChange] = kept.changing(kept.find(run_id).id)
         else:
             opened = _workflows().changing(_expect_id(run_id), using=get_options(task.backend).database, by=by)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.lease import Lease
@@ -63,14 +64,14 @@ def claim(
     if not heads:
         return claimed
     if not session.brand.has_arrays:
-        _hold_worker(session, wanted.worker_id)
+        hold_worker(session, wanted.worker_id)
     for queue_name, rank in heads:
         claimed += _claim_head(session, wanted, queue_name, rank, limit - len(claimed))
         if len(claimed) >= limit:
             break
     if session.brand.has_arrays and not claimed:
         # The claim itself holds the worker's row; that it brought nothing may mean that there is none to hold.
-        _hold_worker(session, wanted.worker_id)
+        hold_worker(session, wanted.worker_id)
     return claimed
 
 
@@ -107,7 +108,28 @@ SELECT queue_name, ready_rank FROM pairs p WHERE queue_name IS NOT NULL AND EXIS
     AND r.due_at <= {{now}})"""
 
 
-def _hold_worker(session: Session, worker_id: str) -> None:
+def claim_one(session: Session, worker_id: str, run_id: UUID) -> ClaimedRun | None:
+    """Claim this run if it is due; None when it is not. Waits for its row.
+
+    Call inside ``session.transaction()``, after hold_worker() (locking rule 1).
+    """
+    chosen = (session.uuid(run_id),)
+    due = session.execute(
+        f"SELECT 1 FROM {RUNS} WHERE id = %s AND status = 'READY' AND due_at <= {session.now} {session.brand.lock}",
+        chosen,
+    )
+    if not due:
+        return None
+    session.execute(f"{_CLAIM} id = %s", (worker_id, *chosen))
+    (row,) = session.execute(f"SELECT {CLAIMED_COLUMNS}, {session.now} FROM {RUNS} WHERE id = %s", chosen)
+    return _claimed_run(session, row, clock.monotonic(), worker_id)
+
+
+_CLAIM = f"UPDATE {RUNS} SET status = 'CLAIMED', lease_token = lease_token + 1, lease_worker = %s, version = version + 1 WHERE"
+
+
+def hold_worker(session: Session, worker_id: str) -> None:
+    """Take a share of a worker's row, so that a sweep cannot pass by. Raise WorkerDeclaredDead when it was swept."""
     alive = session.execute(
         f"SELECT 1 FROM {WORKERS} WHERE id = %s AND dead_at IS NULL{session.brand.share_worker}", (worker_id,)
     )
@@ -126,13 +148,12 @@ def _claim_head(session: Session, wanted: Wanted, queue_name: str, rank: int, li
     )
     parameters = (queue_name, rank, *known[1], limit)
     lock = f"{session.brand.lock}{session.brand.skip}"
-    change = f"UPDATE {RUNS} SET status = 'CLAIMED', lease_token = lease_token + 1, lease_worker = %s, version = version + 1 WHERE "
     if session.brand.has_arrays:
         # ARRAY(...) makes the planner run the choice once; the worker's row is held before the first run is looked at.
         choose = choose.format(held="AND EXISTS (SELECT 1 FROM me) ")
         rows = session.execute(
             f"WITH me AS MATERIALIZED (SELECT 1 FROM {WORKERS} WHERE id = %s AND dead_at IS NULL{session.brand.share_worker}) "
-            f"{change} id = ANY(ARRAY({choose}{lock})) RETURNING {CLAIMED_COLUMNS}, {session.now}",
+            f"{_CLAIM} id = ANY(ARRAY({choose}{lock})) RETURNING {CLAIMED_COLUMNS}, {session.now}",
             (wanted.worker_id, wanted.worker_id, *parameters),
         )
     else:
@@ -140,7 +161,7 @@ def _claim_head(session: Session, wanted: Wanted, queue_name: str, rank: int, li
         if not ids:
             return []
         marks = ", ".join(["%s"] * len(ids))
-        session.execute(f"{change} id IN ({marks})", (wanted.worker_id, *ids))
+        session.execute(f"{_CLAIM} id IN ({marks})", (wanted.worker_id, *ids))
         rows = session.execute(f"SELECT {CLAIMED_COLUMNS}, {session.now} FROM {RUNS} WHERE id IN ({marks})", ids)
     monotonic = clock.monotonic()
     # What an UPDATE returns comes in no order.

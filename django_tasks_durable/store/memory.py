@@ -34,12 +34,10 @@ from django_tasks_durable.primitives.status import (
     LEASED,
     RETRIABLE,
     UNHURRIED,
-    CheckpointKind,
     Level,
     RunStatus,
     StepKind,
     WakeReason,
-    derive_state,
 )
 from django_tasks_durable.primitives.writes import (
     AtomicBody,
@@ -60,6 +58,7 @@ from .deltas import Delta
 from .memory_keys import MemoryKeys
 from .memory_run import MemoryRun, merge
 from .memory_state import MemoryChange, standing
+from .seats import Glance
 from .unique import Call
 
 T = TypeVar("T")
@@ -222,15 +221,15 @@ class MemoryStore:
                 run.crashes += 1
                 run.lines.append(Line(kind=StepKind.STALE, level=Level.WARN))
 
-    def resume(self, run_id: UUID, value: Any, *, token: str | None = None) -> RunStatus:
-        """Answer an open question. The first answer stands; the same one again changes nothing.
+    def resume(self, run_id: UUID, value: Any, *, token: str | None = None, path: str | None = None) -> RunStatus:
+        """Answer an open question, the one of a token or path. The first answer stands; the same one again changes nothing.
 
         Raise RunNotFound, NotWaiting, AmbiguousResume, AlreadyResolved or NotSerializable.
         """
         answer = codec.encode(value, where="answer")
         with self._lock:
             run = self.find(run_id)
-            wait = run.wait_for(token)
+            wait = run.wait_for(token, path)
             if wait.answer is not None:
                 if wait.answer != answer:
                     raise AlreadyResolved(wait.token)
@@ -311,32 +310,29 @@ class MemoryStore:
                 raise InvalidTransition(run.name, "change the state", run.status.lower())
             yield MemoryChange(run, self.now())
 
-    def snapshot(self, run_id: UUID) -> dict[str, Any]:
-        """Return what can be seen of a run, as plain values."""
+    def glance(self, name: str | UUID) -> Glance:
+        """Return how a run stands. Raise RunNotFound."""
         with self._lock:
-            run = self.find(run_id)
-            is_due = run.due_at is None or run.due_at <= self.now()
-            return {
-                "run_id": run.name,
-                "status": run.status.value,
-                "state": derive_state(run.status, run.wake_reason, is_due=is_due).value,
-                "sequence": len(run.lines),
-                "parent_id": str(run.parent_id) if run.parent_id else None,
-                "steps": {
-                    path: codec.readable(record.value)
-                    for path, record in run.checkpoints.items()
-                    if record.kind is not CheckpointKind.TRY
-                },
-                "answers": [
-                    codec.readable(record.value)
-                    for record in run.checkpoints.values()
-                    if record.kind is CheckpointKind.WAIT and not record.failed
-                ],
-                "waits": [
-                    {"path": wait.path, "token": wait.token, "request": codec.readable(wait.request)}
-                    for wait in run.open_waits
-                ],
-            }
+            run = self.find(name)
+            return Glance(
+                run_id=run.id,
+                name=run.name,
+                task_path=run.task_path,
+                status=run.status,
+                wake_reason=run.wake_reason,
+                due_at=run.due_at,
+                now=self.now(),
+                result=run.result,
+                errors=run.errors,
+                parent_id=run.parent_id,
+                sequence=len(run.lines),
+                checkpoints=tuple(run.checkpoints.values()),
+                waits=tuple(run.waits.values()),
+            )
+
+    def snapshot(self, name: str | UUID) -> dict[str, Any]:
+        """Return what can be seen of a run, as plain values."""
+        return self.glance(name).as_snapshot()
 
     # --- what an attempt does
 

@@ -81,14 +81,17 @@ class MemoryRun:
         """The questions that nobody has answered and that the run has not gone on without."""
         return [wait for wait in self.waits.values() if wait.answer is None and wait.path not in self.checkpoints]
 
-    def wait_for(self, token: str | None) -> WaitRecord:
-        """Choose the question that an answer is for. Raise NotWaiting, or AmbiguousResume without a token."""
+    def wait_for(self, token: str | None, path: str | None = None) -> WaitRecord:
+        """Choose the question that an answer is for. Raise NotWaiting, or AmbiguousResume without a token or path."""
         is_over = self.status in FINISHED
         state = self.status.lower()
-        if token is not None:
-            chosen = next((wait for wait in self.waits.values() if wait.token == token), None)
+        if token is not None or path is not None:
+            chosen = next(
+                (wait for wait in self.waits.values() if token in (None, wait.token) and path in (None, wait.path)),
+                None,
+            )
             if chosen is None or (chosen.answer is None and (is_over or chosen.path in self.checkpoints)):
-                raise NotWaiting(self.name, state, token)
+                raise NotWaiting(self.name, state, token or path)
             return chosen
         unread = [] if is_over else [wait for wait in self.waits.values() if wait.path not in self.checkpoints]
         candidates = [wait for wait in unread if wait.answer is None] or unread[-1:]

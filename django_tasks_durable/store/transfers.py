@@ -12,8 +12,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from django_tasks_durable import signals
+from django_tasks_durable.authoring.keys import Keys
 from django_tasks_durable.exceptions import RunExists, RunNotFound
 from django_tasks_durable.primitives.ids import new_id, new_token
+from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, WaitRecord
@@ -43,10 +45,7 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
         if not rows:
             raise RunNotFound(run_id)
         row = dict(zip(names, rows[0], strict=True))
-        checkpoints = session.execute(
-            f"SELECT {CHECKPOINT_COLUMNS} FROM {CHECKPOINTS} WHERE run_id = %s ORDER BY id", identity
-        )
-        waits = session.execute(f"SELECT {WAIT_COLUMNS} FROM {WAITS} WHERE run_id = %s ORDER BY id", identity)
+        checkpoints, waits = checkpoints_of(session, run_id), waits_of(session, run_id)
         messages = session.execute(
             f"SELECT id, name, payload FROM {MESSAGES} WHERE run_id = %s AND consumed_path = '' ORDER BY id", identity
         )
@@ -65,35 +64,66 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
         wake_reason=WakeReason(row["wake_reason"]),
         cancel_requested=row["cancel_requested_at"] is not None,
         read_at=now,
-        checkpoints=tuple(_checkpoint(values) for values in checkpoints),
-        waits=tuple(_wait(session, values) for values in waits),
+        checkpoints=checkpoints,
+        waits=waits,
         messages=tuple(MessageRecord(id=id, name=name, payload=payload) for id, name, payload in messages),
         partials=tuple((path, data) for path, data in partials),
     )
 
 
-def bring_in(run: PortableRun, *, using: str, run_id: UUID | None = None, by: str = "") -> UUID:
+def checkpoints_of(session: vendors.Session, run_id: UUID) -> tuple[CheckpointRecord, ...]:
+    """Read the checkpoints of a run in the order in which they were written."""
+    sql = f"SELECT {CHECKPOINT_COLUMNS} FROM {CHECKPOINTS} WHERE run_id = %s ORDER BY id"
+    return tuple(_checkpoint(values) for values in session.execute(sql, (session.uuid(run_id),)))
+
+
+def waits_of(session: vendors.Session, run_id: UUID) -> tuple[WaitRecord, ...]:
+    """Read the questions of a run in the order in which they were asked."""
+    sql = f"SELECT {WAIT_COLUMNS} FROM {WAITS} WHERE run_id = %s ORDER BY id"
+    return tuple(_wait(session, values) for values in session.execute(sql, (session.uuid(run_id),)))
+
+
+def bring_in(
+    run: PortableRun, *, using: str, run_id: UUID | None = None, name: str | None = None, by: str = ""
+) -> UUID:
     """Put a run into the database with its history, to go on there; all of it or nothing. Return its id.
 
     Inside the caller's transaction it exists if and only if that commits. A question keeps its token unless another one here
-    has it. Raise RunExists when there is a run of this id.
+    has it. ``name`` is to be the caller's own id. Raise RunExists when there is a run of this id, or an open one of this name.
     """
     session = vendors.session(using)
     run_id = run_id or new_id()
+    landed = keys.patiently(session, partial(_bring_in, session, run, run_id, name or "", by))
+    if landed.status is RunStatus.READY:
+        intake.announce(session, landed.queue_name)
+    news = partial(signals.run_changed.send, None, using=using, run_ids=[run_id])
+    transaction.on_commit(news, using=session.alias, robust=True)
+    return run_id
+
+
+def _bring_in(session: vendors.Session, run: PortableRun, run_id: UUID, name: str, by: str) -> PortableRun:
     try:
         with session.transaction():
-            arrival = _Arrival(session, run_id, session.now_at())
+            if name:
+                session.begin_writing()
+                _take_name(session, run, run_id, name)
+            arrival = _Arrival(session, run_id, session.now_at(), name)
             landed = run.landed(arrival.now)
             if arrival.is_taken:
                 raise RunExists(run_id)
             arrival.insert(landed, by)
     except IntegrityError as error:
         raise RunExists(run_id) from error
-    if landed.status is RunStatus.READY:
-        intake.announce(session, landed.queue_name)
-    news = partial(signals.run_changed.send, None, using=using, run_ids=[run_id])
-    transaction.on_commit(news, using=session.alias, robust=True)
-    return run_id
+    return landed
+
+
+def _take_name(session: vendors.Session, run: PortableRun, run_id: UUID, name: str) -> None:
+    texts = [(KeyKind.RUN, Keys(run_id=name).run_id)]
+    (named,) = keys.names_of(run.task_path, run.args, run.kwargs, texts, keys.IDEMPOTENT_FOR)
+    holder = keys.holders(session, [named.key]).get(named.key)
+    if holder is not None and holder.is_live:
+        raise RunExists(name)
+    keys.take(session, named, run_id, holder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +133,7 @@ class _Arrival:
     session: vendors.Session
     run_id: UUID
     now: datetime
+    name: str
 
     @property
     def is_taken(self) -> bool:
@@ -181,12 +212,13 @@ class _Arrival:
             "cancel_requested_at": self._moment if run.status is RunStatus.CANCELLED else None,
             "last_sequence": lines,
             "first_sequence": 1,
-            # The runs of this database hold its names; one from elsewhere comes without.
+            # The runs of this database hold its names; one from elsewhere comes without, but for the one it is given here.
             **dict.fromkeys(keys.COLUMNS.split(", "), ""),
             # Parents and children stay where they are.
             "parent_path": "",
             "outlives_parent": False,
             "awaited": "",
+            "caller_id": self.name,
         }
         marks = ", ".join(["%s"] * len(values))
         self.session.execute(f"INSERT INTO {RUNS} ({', '.join(values)}) VALUES ({marks})", list(values.values()))

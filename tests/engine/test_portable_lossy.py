@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from django_tasks_durable.engine.portable import export_snapshot, snapshot_of, validate_snapshot
-from django_tasks_durable.engine.portable.memory import take_out
 from django_tasks_durable.engine.portable.telling import Teller
 from django_tasks_durable.exceptions import NotSerializable, PayloadTooLarge, SnapshotDecode
+from django_tasks_durable.store.memory_transfers import take_out
 from tests.engine.laboratory import Bench, local
 
 

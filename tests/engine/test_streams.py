@@ -23,7 +23,7 @@ def told(items: Any) -> list[Any]:
 def test_a_stream_goes_up_to_the_question_and_on_from_its_answer(task: Any, store: MemoryStore) -> None:
     assert told(task.stream("job", run_id="demo", store=store)) == ["processing job", {"message": "wait"}]
     assert told(task.resume("demo", {"message": "ok"}, store=store)) == ["done: ok"]
-    assert store.find("demo").status is RunStatus.SUCCESSFUL
+    assert store.glance("demo").status is RunStatus.SUCCESSFUL
 
 
 @pytest.mark.parametrize("task", [samples.chat, samples.achat])
@@ -74,7 +74,7 @@ def test_a_stream_that_is_left_goes_on_with_what_was_not_told(store: MemoryStore
     stream = body.stream(run_id="demo", store=store)
     assert [next(stream).partial, next(stream).partial] == [0, 1]
     stream.close()
-    assert store.find("demo").status is RunStatus.READY
+    assert store.glance("demo").status is RunStatus.READY
     again = body.stream(run_id="demo", store=store)
     assert told(again) == [2, 3, 4]
     assert again.result() == "end"
@@ -115,7 +115,7 @@ def test_invoke_says_what_it_waits_for_and_the_run_stays(store: MemoryStore) -> 
 def test_the_tasks_own_error_is_raised(store: MemoryStore) -> None:
     with pytest.raises(ValueError, match="ouch"):
         samples.failing.invoke(run_id="demo", store=store)
-    assert store.find("demo").status is RunStatus.FAILED
+    assert store.glance("demo").status is RunStatus.FAILED
 
 
 @pytest.mark.seed("TT-10")
@@ -148,5 +148,5 @@ def test_runs_do_not_mix(store: MemoryStore) -> None:
 
 
 def test_another_kind_of_store_is_refused() -> None:
-    with pytest.raises(TypeError, match="MemoryStore"):
+    with pytest.raises(TypeError, match="MemoryStore, a DatabaseStore"):
         samples.add.stream(1, store={})

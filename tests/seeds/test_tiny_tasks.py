@@ -170,7 +170,7 @@ def test_after_an_error_the_run_is_kept_and_takes_no_answer(store: MemoryStore) 
         body.invoke(run_id="demo", store=store)
     with pytest.raises(NotWaiting):
         body.resume("demo", 1, store=store)
-    assert list(store.find("demo").checkpoints) == ["step:done"]
+    assert [record.path for record in store.glance("demo").checkpoints] == ["step:done"]
 
 
 @pytest.mark.seed("TT-12", "TT-P8")

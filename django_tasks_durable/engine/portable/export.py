@@ -13,10 +13,10 @@ from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import FINISHED, CheckpointKind, RunStatus
 from django_tasks_durable.primitives.writes import CheckpointRecord, WaitRecord
-from django_tasks_durable.store import transfers
+from django_tasks_durable.store import memory_transfers, transfers
 from django_tasks_durable.store.memory import MemoryStore
 
-from . import causes, durable, memory
+from . import causes, durable
 from .shapes import FORMAT, LOWEST_VERSION, RESUME_STATE, dumps, pairs_of
 from .telling import Teller
 from .validation import assert_valid_snapshot
@@ -107,7 +107,7 @@ def _find(run: PortableRun | UUID | str, store: MemoryStore | None, using: str |
     if isinstance(run, PortableRun):
         return run
     if store is not None:
-        return memory.take_out(store, run)
+        return memory_transfers.take_out(store, run)
     try:
         return transfers.take_out(
             run if isinstance(run, UUID) else UUID(run), using=using or get_options(DEFAULT_ALIAS).database

@@ -16,11 +16,11 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind
 from django_tasks_durable.primitives.writes import CheckpointRecord, History
-from django_tasks_durable.store import transfers
+from django_tasks_durable.store import memory_transfers, transfers
 from django_tasks_durable.store.memory import MemoryStore
 
 from ..replay import Replay, Scope
-from . import causes, memory, reading
+from . import causes, reading
 from .migrations import Migration, migrate, with_version
 from .shapes import LOWEST_VERSION, Shape, Snapshot, as_workflow, pairs_of, path_of
 from .validation import assert_valid_snapshot
@@ -48,7 +48,7 @@ class Restored:
 
     def into_memory(self, store: MemoryStore, *, name: str | None = None) -> UUID:
         """Put the run into a store of this process and return its id. Raise RunExists for a name that is taken."""
-        return memory.bring_in(store, self.run, name=name)
+        return memory_transfers.bring_in(store, self.run, name=name)
 
     def into_database(self, *, using: str | None = None, run_id: UUID | None = None, by: str = "") -> UUID:
         """Put the run into the database, in the caller's transaction, and return its id.

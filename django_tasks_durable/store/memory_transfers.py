@@ -8,8 +8,9 @@ from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import Level, StepKind
 from django_tasks_durable.primitives.writes import Line
-from django_tasks_durable.store.memory import MemoryStore
-from django_tasks_durable.store.memory_run import MemoryRun
+
+from .memory import MemoryStore
+from .memory_run import MemoryRun
 
 
 def take_out(store: MemoryStore, name: UUID | str) -> PortableRun:
