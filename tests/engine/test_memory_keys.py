@@ -39,7 +39,7 @@ def begin(call: Any, value: int, store: MemoryStore) -> Any:
     stream = call.stream(value, store=store)
     with pytest.raises(Interrupted):
         stream.result()
-    return stream._course.run
+    return store.find(stream._course.seat.run_id)
 
 
 def test_a_second_stream_with_the_same_dedupe_key_is_of_the_first_run() -> None:
@@ -73,7 +73,7 @@ def test_an_idempotency_key_gives_the_value_of_the_run_that_had_it() -> None:
 def test_a_debounced_run_takes_the_latest_arguments(stopped: None) -> None:
     store, call = MemoryStore(), gives_back.using(dedupe_key="a", debounce=timedelta(seconds=30))
     early = call.stream(1, store=store)
-    assert early._course.run.due_at == store.now() + timedelta(seconds=30)
+    assert early._course.look().due_at == store.now() + timedelta(seconds=30)
     assert call.invoke(2, store=store) == 2
     assert early.result() == 2
 
