@@ -13,8 +13,10 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections, router
 
+from django_tasks_durable.authoring.declarations import declarations, misfit
 from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options
+from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
 TAG = "durable_tasks"
@@ -25,8 +27,10 @@ def register() -> None:
     """Register the checks."""
     checks.register(check_databases, TAG)
     checks.register(check_tasks, TAG)
+    checks.register(check_schedules, TAG)
     checks.register(check_time_zone, TAG)
     checks.register(check_servers, checks.Tags.database)
+    checks.register(check_schedule_rows, checks.Tags.database)
     checks.register(check_deployment, TAG, deploy=True)
 
 
@@ -60,6 +64,55 @@ def check_tasks(app_configs: object = None, **kwargs: Any) -> Messages:
         )
         for path in sorted(registered())
         if path.startswith("__main__.")
+    ]
+
+
+def check_schedules(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at the schedules of the code: whether their runs could be enqueued, and which of two of one name is kept."""
+    messages: Messages = []
+    known: set[str] = set()
+    for each in declarations():
+        if each.name in known:
+            messages.append(
+                checks.Error(
+                    f"Two schedules have the name {each.name!r}.",
+                    hint="Give one of them another name=: it is the key of the ledger of ticks.",
+                    id="durable_tasks.E024",
+                )
+            )
+        known.add(each.name)
+        if each.task.backend not in durable_aliases():
+            messages.append(
+                checks.Error(
+                    f"The schedule {each.name!r} is never kept: TASKS[{each.task.backend!r}] is no DurableBackend.",
+                    hint="Give the task the backend= of one.",
+                    id="durable_tasks.E025",
+                )
+            )
+        if problem := misfit(each.task, each.schedule.args, each.schedule.kwargs):
+            messages.append(
+                checks.Error(
+                    f"The schedule {each.name!r} calls its task wrongly: {problem}.",
+                    hint="Give cron() or every() the args= and kwargs= that the task takes.",
+                    id="durable_tasks.E026",
+                )
+            )
+    return messages
+
+
+def check_schedule_rows(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
+    """Look for schedules in the database that cannot be kept; runs only with ``check --database`` and ``migrate``."""
+    found = {
+        using: ticks.unkept(using) for using in {options.database for _, options in _usable()} & {*(databases or ())}
+    }
+    return [
+        checks.Warning(
+            f"The schedule {name!r} in the database {using!r} does not tick: {problem}",
+            hint="Mend it in the admin, or pause it.",
+            id="durable_tasks.W027",
+        )
+        for using, problems in found.items()
+        for name, problem in problems.items()
     ]
 
 

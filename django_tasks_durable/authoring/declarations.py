@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django_tasks_durable.compat import Task
+from django_tasks_durable.primitives import codec
 
 from .schedules import DeclaredSchedule
 from .tasks import options_of, registered
@@ -28,3 +30,15 @@ def declarations() -> Iterator[Declaration]:
         for position, schedule in enumerate(options_of(task).schedule):
             own = path if position == 0 else f"{path}#{position + 1}"
             yield Declaration(name=schedule.name or own, task=task, schedule=schedule, position=position)
+
+
+def misfit(task: Task[..., Any], args: str, kwargs: str) -> str:
+    """Say how arguments, as JSON text, do not fit what a task takes; nothing when they do."""
+    given = ([None] if task.takes_context else []) + list(codec.decode(args))
+    try:
+        inspect.signature(task.func).bind(*given, **codec.decode(kwargs))
+    except TypeError as error:
+        return str(error)
+    except ValueError:
+        pass  # a function of C has no signature to look at
+    return ""

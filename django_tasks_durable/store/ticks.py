@@ -70,6 +70,26 @@ def look(session: vendors.Session, known: Known) -> tuple[list[int], float | Non
     return [pk for pk, wait in waits if wait <= 0], next((wait for _, wait in waits if wait > 0), None)
 
 
+def unkept(using: str) -> dict[str, str]:
+    """Return, by name, what keeps schedules from ticking that nobody paused."""
+    found: dict[str, str] = {}
+    if SCHEDULES not in connections[using].introspection.table_names():
+        return found  # not migrated yet
+    tasks = known_here(using).tasks
+    rows = Schedule.objects.using(using).filter(paused=False, vanished_at=None).order_by("name")
+    for row in rows:
+        try:
+            row.timing()
+        except InvalidSchedule as error:
+            found[row.name] = str(error)
+            continue
+        if row.task_path not in tasks:
+            found[row.name] = f"No task {row.task_path!r} is known here."
+        elif row.next_at is None:
+            found[row.name] = "It has no next tick."
+    return found
+
+
 def fire(schedule_id: int, *, using: str) -> bool:
     """Decide the next due tick of a schedule in one transaction: enter it, enqueue its run, move on to the next tick.
 

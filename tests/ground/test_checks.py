@@ -11,8 +11,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
 
 from django_tasks_durable import checks as house_checks
+from django_tasks_durable import cron, task
 from django_tasks_durable.authoring import registry
-from django_tasks_durable.compat import Task, restore
+from django_tasks_durable.compat import TASKS_LOGGER, Task, restore
 from django_tasks_durable.store.vendors import fitness
 from tests.probe import tasks
 
@@ -106,6 +107,44 @@ def test_a_task_of_the_started_program_is_a_warning(monkeypatch: pytest.MonkeyPa
     (found,) = house_checks.check_tasks()
     assert found.id == "durable_tasks.W007"
     assert "__main__.lost" in found.msg
+
+
+def called(name: str) -> None: ...
+
+
+def other(context: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({"schedule": cron("0 6 * * *", args=["x"])}, []),
+        ({"schedule": cron("0 6 * * *", kwargs={"name": "x"})}, []),
+        ({"schedule": cron("0 6 * * *")}, ["E026"]),
+        ({"schedule": cron("0 6 * * *", args=["x", "y"])}, ["E026"]),
+        ({"schedule": [cron("0 6 * * *", args=["x"], name="a"), cron("0 7 * * *", args=["x"], name="a")]}, ["E024"]),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_an_error(
+    declared: dict[str, Any], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_tasks", {})
+    task(**declared)(called)
+    assert ids(said()) == expected
+
+
+def test_a_context_is_no_argument_of_a_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_tasks", {})
+    task(schedule=cron("0 6 * * *"))(other)
+    assert said() == []
+
+
+def test_a_schedule_of_another_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    dummy = f"{TASKS_LOGGER}.backends.dummy.DummyBackend"
+    settings.TASKS = {"default": {"BACKEND": OURS}, "dummy": {"BACKEND": dummy}}
+    monkeypatch.setattr(registry, "_tasks", {})
+    task(schedule=cron("0 6 * * *"), backend="dummy")(other)
+    assert ids(house_checks.check_schedules()) == ["E025"]
 
 
 class Connection:

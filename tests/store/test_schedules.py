@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from django_tasks_durable import cron, every, signals, task, testing
+from django_tasks_durable import checks, cron, every, signals, task, testing
 from django_tasks_durable.authoring import registry
 from django_tasks_durable.exceptions import InvalidSchedule, ScheduleNotFound, TooManyTicks
 from django_tasks_durable.models import Schedule, TaskRun, Tick
@@ -285,6 +285,19 @@ def test_a_wrong_row_is_told_beside_the_field_that_is_wrong(columns: dict[str, A
     with pytest.raises(ValidationError) as caught:
         Schedule(**values).full_clean()
     assert list(caught.value.message_dict) == [place]
+
+
+def test_the_check_of_a_database_tells_what_does_not_tick() -> None:
+    a_schedule("fine")
+    a_schedule("paused", cron="nonsense", paused=True)
+    a_schedule("wrong", cron="nonsense")
+    a_schedule("unknown", task_path="nobody.knows")
+    a_schedule("ended", next_at=None)
+    assert checks.check_schedule_rows() == []
+    told = {message.msg.split("'")[1]: message for message in checks.check_schedule_rows(databases=["default"])}
+    assert set(told) == {"wrong", "unknown", "ended"}
+    assert "nobody.knows" in told["unknown"].msg
+    assert {message.id for message in told.values()} == {"durable_tasks.W027"}
 
 
 # --- looking

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from django_tasks_durable.management.tasks import acting, looking
+from django_tasks_durable.management.tasks import acting, looking, schedules
 from django_tasks_durable.management.tasks.subcommands import Subcommand
 
 GROUPS: tuple[tuple[Subcommand, ...], ...] = (
     looking.SUBCOMMANDS,
     acting.SUBCOMMANDS,
+    schedules.SUBCOMMANDS,
 )
 SUBCOMMANDS = {subcommand.name: subcommand for group in GROUPS for subcommand in group}
