@@ -27,6 +27,7 @@ from django_tasks_durable.compat import (
     restore,
 )
 from django_tasks_durable.conf import get_options
+from django_tasks_durable.engine.portable import export_snapshot
 from django_tasks_durable.exceptions import NotSerializable, TaskCancelled, UnknownTask, Unreadable
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.keys import Disposition
@@ -88,6 +89,14 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
     async def asnapshot(self) -> RunSnapshot:
         """See snapshot()."""
         return await sync_to_async(self.snapshot, thread_sensitive=True)()
+
+    def export(self, **options: Any) -> dict[str, Any]:
+        """Return the run as a portable snapshot. The options are those of export_snapshot()."""
+        return export_snapshot(self.run_id, using=self.using, **options)
+
+    async def aexport(self, **options: Any) -> dict[str, Any]:
+        """See export()."""
+        return await sync_to_async(self.export, thread_sensitive=True)(**options)
 
     def resume(self, value: Any, *, token: str | None = None, by: str = "") -> State:
         """Answer the run's open question and return its state; with several questions open, the token says which.

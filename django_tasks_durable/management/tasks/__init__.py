@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django_tasks_durable.management.tasks import acting, looking, schedules
+from django_tasks_durable.management.tasks import acting, looking, moving, schedules
 from django_tasks_durable.management.tasks.subcommands import Subcommand
 
 GROUPS: tuple[tuple[Subcommand, ...], ...] = (
     looking.SUBCOMMANDS,
     acting.SUBCOMMANDS,
     schedules.SUBCOMMANDS,
+    moving.SUBCOMMANDS,
 )
 SUBCOMMANDS = {subcommand.name: subcommand for group in GROUPS for subcommand in group}
