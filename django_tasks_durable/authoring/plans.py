@@ -162,7 +162,8 @@ def _start(workflow: str, steps: Mapping[str, PlannedStep]) -> str:
 
 
 def _synchronous(workflow: str, member: str, function: Callable[..., Any], mark: Any) -> Any:
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+    written = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(written) or inspect.isgeneratorfunction(written):
         raise InvalidWorkflow(
             workflow,
             f"{member}() must be a plain function: it runs at once, a command under the lock of the run's row.",
