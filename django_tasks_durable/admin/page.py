@@ -162,6 +162,11 @@ class Page:
             yield _("Error code"), plain(run.error_code)
         if run.cancel_reason:
             yield _("Cancelled because"), plain(run.cancel_reason)
+        if run.visit:
+            yield (
+                _("Workflow step"),
+                plain(_("%(step)s (visit %(visit)d)") % {"step": run.workflow_step, "visit": run.visit}),
+            )
         yield _("Priority"), run.priority
         yield _("Backend"), plain(run.backend)
         yield _("Version"), run.version
@@ -208,8 +213,10 @@ def _line_views(
     previous: datetime | None = None
     for line in lines:
         facts = line.value
-        is_act = line.kind in BY_OPERATORS and isinstance(facts, dict)
-        by = str(facts.get("by", "")) if is_act else ""
+        # A workflow's own audit lines hold values of its author's; those of acts and commands say who acted.
+        is_act = line.kind in BY_OPERATORS and isinstance(facts, dict) and "act" in facts
+        is_command = line.kind is StepKind.AUDIT and isinstance(facts, dict) and "command" in facts
+        by = str(facts.get("by", "")) if is_act or is_command else ""
         value = None if is_act else facts
         yield LineView(
             line=line,
@@ -271,5 +278,7 @@ def _payloads(run: RunSnapshot, veil: Veil) -> Iterator[Payload]:
         is_there = run.result_text is not None if key == "result" else shown[key]
         if is_there:
             yield Payload(title=title, text=pretty(shown[key], longest=LONGEST_VALUE))
+    if shown["workflow"] is not None:
+        yield Payload(title=_("State"), text=pretty(shown["workflow"]["state"], longest=LONGEST_VALUE))
     if run.progress.meta_text:
         yield Payload(title=_("Progress details"), text=pretty(shown["progress"]["meta"], longest=LONGEST_VALUE))

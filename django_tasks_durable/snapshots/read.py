@@ -93,6 +93,9 @@ def snapshot(run: TaskRun) -> RunSnapshot:
         result_text=run.result,
         worker_ids_text=run.worker_ids,
         errors_text=run.errors,
+        state_text=run.workflow_state,
+        workflow_step=run.workflow_step,
+        visit=run.visit,
     )
 
 

@@ -201,6 +201,9 @@ class RunSnapshot(RunSummary):
     metadata_text: str = field(repr=False)
     result_text: str | None = field(repr=False)
     worker_ids_text: str = field(repr=False)
+    state_text: str | None = field(default=None, repr=False)
+    workflow_step: str = ""
+    visit: int = 0
     errors_text: str = field(repr=False)
 
     @cached_property
@@ -253,6 +256,12 @@ class RunSnapshot(RunSummary):
         """How the failed attempts failed, the last one last."""
         return tuple(ErrorSnapshot.of(entry) for entry in json.loads(self.errors_text))
 
+    def workflow(self, *, show: Show = unveiled) -> dict[str, Any] | None:
+        """Tell where a class workflow stands; None for a function, and before the workflow begins."""
+        if self.state_text is None:
+            return None
+        return {"step": self.workflow_step, "visit": self.visit, "state": show(codec.readable(self.state_text))}
+
     def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
         """Return the wire format, each payload as ``show`` lets it be seen."""
         return super().as_dict(show=show) | {
@@ -262,6 +271,7 @@ class RunSnapshot(RunSummary):
             "schedule": self.schedule,
             "tick": instant(self.tick),
             "result": None if self.result_text is None else show(codec.readable(self.result_text)),
+            "workflow": self.workflow(show=show),
             "worker_ids": list(self.worker_ids),
             "errors": [error.as_dict() for error in self.errors],
         }

@@ -149,6 +149,9 @@ def a_full_run() -> TaskRun:
         progress_meta=json.dumps({"page": 2}),
         progress_at=later(4),
         wake_reason=WakeReason.NONE,
+        workflow_state=json.dumps({"charged": False, "password": "sesame"}),
+        workflow_step="charge",
+        visit=2,
     )
     a_line(run, StepKind.CLAIMED, message="worker-1", attempt=1)
     a_line(run, StepKind.STARTED, attempt=1)

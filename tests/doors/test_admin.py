@@ -171,6 +171,19 @@ def test_the_page_tells_the_whole_story(root: Client) -> None:
     assert "secret-token" not in shown
 
 
+def test_the_page_tells_where_a_workflow_stands_and_what_its_audit_says(root: Client) -> None:
+    run = a_full_run()
+    a_line(run, StepKind.AUDIT, message="corrected", data=json.dumps({"amount": 4321}))
+    a_line(
+        run, StepKind.AUDIT, message="add_usage", data=json.dumps({"command": "add_usage", "args": [9], "by": "ada"})
+    )
+    shown = root.get(page_of(run)).content.decode()
+    assert "charge (visit 2)" in shown
+    assert "&quot;charged&quot;: false" in shown
+    assert "4321" in shown
+    assert "ada" in shown
+
+
 def test_a_run_whose_code_is_gone_still_opens(root: Client) -> None:
     shown = text_of(root.get(page_of(a_run(task_path="gone.with.the_wind"))))
     assert "gone.with.the_wind" in shown

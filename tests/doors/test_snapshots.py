@@ -73,7 +73,7 @@ def test_a_summary_is_a_snapshot_without_its_payloads() -> None:
     summary, snapshot = read.summaries(read.runs(using=USING))[0], read.one(run.pk, using=USING)
     told, whole = summary.as_dict(), snapshot.as_dict()
     assert set(whole) - set(told) == {
-        *("args", "kwargs", "metadata", "schedule", "tick", "result", "worker_ids", "errors")
+        *("args", "kwargs", "metadata", "schedule", "tick", "result", "workflow", "worker_ids", "errors")
     }
     assert {key: whole[key] for key in told} == told
 
