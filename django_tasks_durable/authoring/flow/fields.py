@@ -51,9 +51,9 @@ class Field:
 
 def name_of(value: Any) -> str:
     """Return the simple type of a JSON value, as a flow names it."""
-    return "None" if value is None else type(value).__name__ if not isinstance(value, dict | list) else (
-        "dict" if isinstance(value, dict) else "list"
-    )  # fmt: skip
+    if isinstance(value, dict):
+        return "dict"
+    return "None" if value is None else type(value).__name__
 
 
 def declared_complaints(name: str, said: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -48,7 +48,7 @@ def missing(content: bytes, flow: Flow, tasks: tuple[TaskMethod, ...], older: fr
 
 def unused(content: bytes, flow: Flow, tasks: tuple[TaskMethod, ...], older: frozenset[str]) -> tuple[str, ...]:
     """Return the methods that an implementation still has for tasks that are no longer in the flow."""
-    gone = older - {task.name for task in tasks} - {node.transition for node in flow.steps}
+    gone = older - {"__init_subclass__"} - {task.name for task in tasks} - {node.transition for node in flow.steps}
     return tuple(sorted(gone & _own(_class(content, flow))))
 
 
