@@ -37,6 +37,7 @@ from django_tasks_durable.primitives.writes import Cancelled, ClaimedRun, Failed
 from . import messages
 
 if TYPE_CHECKING:
+    from django_tasks_durable.snapshots.parts import WaitSnapshot
     from django_tasks_durable.snapshots.shapes import RunSnapshot
 
 SHORTEST_LOOK_SECONDS = 0.02
@@ -97,6 +98,16 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
     async def aexport(self, **options: Any) -> dict[str, Any]:
         """See export()."""
         return await sync_to_async(self.export, thread_sensitive=True)(**options)
+
+    def waits(self, *, pending: bool = True) -> list[WaitSnapshot]:
+        """Return the run's questions as they stand, each with its token: those that are open, or all."""
+        from django_tasks_durable.snapshots import waits  # imports models, see backend.py
+
+        return waits.waits(self.run_id, pending=pending, using=self.using)
+
+    async def awaits(self, *, pending: bool = True) -> list[WaitSnapshot]:
+        """See waits()."""
+        return await sync_to_async(self.waits, thread_sensitive=True)(pending=pending)
 
     def resume(self, value: Any, *, token: str | None = None, by: str = "") -> State:
         """Answer the run's open question and return its state; with several questions open, the token says which.

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from uuid import UUID
 
 from django_tasks_durable.models import Message, TaskRun, Wait
-from django_tasks_durable.primitives.status import RunStatus, WakeReason
-from django_tasks_durable.primitives.writes import ClaimedRun, Started, Suspended, WaitRequest
-from django_tasks_durable.store import control, events, history, messages, vendors
+from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
+from django_tasks_durable.primitives.writes import (
+    CheckpointRecord,
+    ClaimedRun,
+    SaveCheckpoint,
+    Started,
+    Suspended,
+    WaitRequest,
+)
+from django_tasks_durable.store import control, events, history, maintenance, messages, vendors
 from tests.concurrency.barrier import TRIALS, side_by_side
 from tests.concurrency.test_control import insist
 from tests.store import acts
@@ -209,3 +218,70 @@ def test_a_call_and_the_wait_for_it_at_once_meet(session: vendors.Session) -> No
             each.answer for each in found.waits if each.answer is not None
         ] == ["1"]
         TaskRun.objects.filter(pk=claimed.run_id).update(status=RunStatus.CANCELLED)
+
+
+def test_an_answer_at_the_deadline_is_taken_or_refused_and_never_lost(session: vendors.Session) -> None:
+    """A run goes on without an answer only when none can be given any more."""
+    from django_tasks_durable.exceptions import NotWaiting
+
+    def answer(run_id: UUID) -> str:
+        time.sleep(0.004)
+        try:
+            control.resume(run_id, "yes", using="default")
+        except NotWaiting:
+            return "refused"
+        return "taken"
+
+    def go_on(own: vendors.Session) -> str:
+        while True:
+            maintenance.wake_overdue(own)
+            if claims := acts.claim(own):
+                break
+        (wait,) = history.read(own, claims[0]).waits
+        record = CheckpointRecord(path=wait.path, kind=CheckpointKind.WAIT, position=0, value=wait.answer or "null")
+        insist(own, claims[0], SaveCheckpoint(lease=claims[0].lease, checkpoint=record))
+        return "taken" if wait.answer is not None else "refused"
+
+    acts.register(session)
+    for trial in range(TRIALS):
+        claimed = begun(session)
+        wait = WaitRequest(
+            path="wait:q", kind="wait", position=0, token=claimed.run_id.hex, request="null",
+            deadline=session.now_at() + timedelta(milliseconds=trial),
+        )  # fmt: skip
+        insist(
+            session,
+            claimed,
+            Suspended(
+                lease=claimed.lease, parked=True, wake_at=wait.deadline, reason=WakeReason.NONE, inbox=0, waits=(wait,)
+            ),
+        )
+        said, heard = side_by_side(lambda own, r=claimed.run_id: answer(r), go_on)
+
+        assert said == heard
+        TaskRun.objects.filter(pk=claimed.run_id).update(status=RunStatus.CANCELLED)
+
+
+def test_an_answer_and_a_cancellation_at_once_leave_one_truth(session: vendors.Session) -> None:
+    from django_tasks_durable.exceptions import NotWaiting
+
+    def answer(run_id: UUID) -> str:
+        try:
+            control.resume(run_id, "yes", using="default")
+        except NotWaiting:
+            return "refused"
+        return "taken"
+
+    acts.register(session)
+    for _ in range(TRIALS):
+        claimed = begun(session)
+        insist(session, claimed, parked(claimed, 0))
+        said, _ = side_by_side(
+            lambda own, r=claimed.run_id: answer(r), lambda own, r=claimed.run_id: control.cancel(r, using="default")
+        )
+
+        row = acts.run(claimed.run_id)
+        assert row.status == RunStatus.CANCELLED
+        assert (Wait.objects.get(run=row).answer is not None) == (said == "taken")
+        assert acts.claim(session) == []
+        assert acts.sequences(row.id) == list(range(1, row.last_sequence + 1))

@@ -165,6 +165,11 @@ MUTANTS = [
         tests="tests/concurrency/test_messages.py", on="postgresql mariadb",
     ),
     _mutant(
+        "an answer is taken after its deadline",
+        (STORE + "control.py", "if wait.deadline is not None and wait.deadline <= change.at:", "if False:"),
+        tests="tests/concurrency/test_messages.py", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
         "an early call of a webhook may be answered over",
         (STORE + "control.py", "if given is None and wait.kind == WEBHOOK:", "if False:"),
         tests="tests/doors/test_answers.py",

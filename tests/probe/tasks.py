@@ -138,6 +138,12 @@ def listens(context: Any, timeout: int | None = None) -> Any:
 
 
 @task
+def asks_twice(context: Any) -> Any:
+    """Ask in two branches."""
+    return context.gather({name: lambda context: context.interrupt("?") for name in ("left", "right")})
+
+
+@task
 def asks(context: Any) -> Any:
     """Wait for an answer."""
     answer = context.interrupt({"question": "go on?"})

@@ -6,10 +6,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks_durable import asend, broadcast, send, signals
+from django_tasks_durable import abroadcast, asend, broadcast, send, signals
 from django_tasks_durable.exceptions import InvalidKey, PayloadTooLarge, RunNotFound, TakesNoMessages
 from django_tasks_durable.models import Message, Step, TaskRun, Wait
 from django_tasks_durable.primitives import codec
@@ -117,10 +118,17 @@ def test_a_run_that_was_sent_nothing_is_not_asked_for_messages(session: vendors.
     assert not [query for query in queries.captured_queries if "durable_tasks_message" in query["sql"]]
 
 
-async def test_a_coroutine_sends_too(transactional_db: None) -> None:
-    result = await tasks.receives.aenqueue()
-    await asend(result.id, "news", 1)
-    assert (await result.asend("news", 2)).value == "queued"
+def test_a_coroutine_sends_and_tells_too(session: vendors.Session) -> None:
+    async def act() -> Any:
+        result = await tasks.receives.aenqueue()
+        await asend(result.id, "news", 1)
+        assert (await result.asend("news", 2)).value == "queued"
+        assert await abroadcast("rates", 1) == 0
+        return result
+
+    result = async_to_sync(act)()
+    drain()
+    assert result_of(result.run_id) == [1, 2]
 
 
 # --- events
