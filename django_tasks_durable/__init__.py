@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from .authoring.marks import transition as transition
     from .authoring.schedules import cron as cron
     from .authoring.schedules import every as every
+    from .authoring.streaming import RunOutcome as RunOutcome
+    from .authoring.streaming import SliceResult as SliceResult
+    from .authoring.streaming import StreamItem as StreamItem
+    from .authoring.streaming import is_interrupt as is_interrupt
+    from .authoring.streaming import is_partial as is_partial
     from .authoring.tasks import DurableTask as DurableTask
     from .authoring.tasks import task as task
     from .authoring.workflow import Workflow as Workflow
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
     from .backend.messages import asend as asend
     from .backend.messages import broadcast as broadcast
     from .backend.messages import send as send
+    from .engine.collecting import StepCompleted as StepCompleted
+    from .engine.collecting import collector as collector
+    from .engine.collecting import is_step_completed as is_step_completed
     from .engine.context import approval as approval
     from .engine.context import approval_url as approval_url
     from .engine.context import get_context as get_context
@@ -73,7 +81,11 @@ _HOMES = {
     "KeptSnapshot": "engine.portable",
     "MemorySnapshots": "engine.portable",
     "MemoryStore": "store.memory",
+    "RunOutcome": "authoring.streaming",
+    "SliceResult": "authoring.streaming",
     "SnapshotStore": "engine.portable",
+    "StepCompleted": "engine.collecting",
+    "StreamItem": "authoring.streaming",
     "Workflow": "authoring.workflow",
     "abroadcast": "backend.messages",
     "answer_form": "authoring.forms",
@@ -84,6 +96,7 @@ _HOMES = {
     "assert_valid_snapshot": "engine.portable",
     "broadcast": "backend.messages",
     "clear_snapshots": "engine.portable",
+    "collector": "engine.collecting",
     "command": "authoring.marks",
     "compose": "engine.portable",
     "cron": "authoring.schedules",
@@ -94,13 +107,16 @@ _HOMES = {
     "get_context": "engine.context",
     "has_snapshot": "engine.portable",
     "interrupt": "engine.context",
+    "is_interrupt": "authoring.streaming",
+    "is_partial": "authoring.streaming",
+    "is_step_completed": "engine.collecting",
     "join": "engine.context",
     "log": "engine.context",
     "looks_like_snapshot": "engine.portable",
     "merge_snapshots": "engine.portable",
     "patched": "engine.context",
-    "pending_snapshots": "engine.portable",
     "pause": "engine.context",
+    "pending_snapshots": "engine.portable",
     "poll": "engine.context",
     "progress": "engine.context",
     "query": "authoring.marks",
@@ -131,7 +147,11 @@ __all__ = [
     "KeptSnapshot",
     "MemorySnapshots",
     "MemoryStore",
+    "RunOutcome",
+    "SliceResult",
     "SnapshotStore",
+    "StepCompleted",
+    "StreamItem",
     "Workflow",
     "__version__",
     "abroadcast",
@@ -143,6 +163,7 @@ __all__ = [
     "assert_valid_snapshot",
     "broadcast",
     "clear_snapshots",
+    "collector",
     "command",
     "compose",
     "cron",
@@ -153,6 +174,9 @@ __all__ = [
     "get_context",
     "has_snapshot",
     "interrupt",
+    "is_interrupt",
+    "is_partial",
+    "is_step_completed",
     "join",
     "log",
     "looks_like_snapshot",

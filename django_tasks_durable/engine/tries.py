@@ -18,7 +18,7 @@ from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.status import CheckpointKind, Level, WakeReason
 from django_tasks_durable.primitives.writes import Append, CheckpointRecord, SaveCheckpoint, SetProgress
 
-from . import delays, records
+from . import collecting, delays, records
 from .effects import Act, Atomic, Call, Durable, Pause
 from .frame import AtomicNotes, Frame, Limit, Pending
 from .patches import settled
@@ -111,7 +111,7 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
         return _Failed(error, clock.monotonic() - started)
     finally:
         frame.strand.limit = None
-    _announce(frame.slice, place)
+    _announce(frame.slice, place, value)
     return _Done(value)
 
 
@@ -208,7 +208,9 @@ def _delay(frame: Frame, work: Work, number: int, error: Exception) -> float | N
     return delays.seconds_before(work.backoff or delays.default_backoff(frame.slice), number, error, frame)
 
 
-def _announce(slice: Slice, place: Place) -> None:
+def _announce(slice: Slice, place: Place, value: Any) -> None:
+    if not slice.is_inline:
+        collecting.tell(slice, place, value)
     if signals.step_completed.receivers and not slice.is_inline:
         using = get_options(slice.claimed.backend).database
         signals.step_completed.send_robust(None, using=using, run_id=slice.claimed.run_id, path=place.path)

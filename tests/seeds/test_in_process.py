@@ -8,8 +8,18 @@ from typing import Any
 
 import pytest
 
-from django_tasks_durable import DatabaseStore, MemoryStore, snapshot_of, testing, validate_snapshot
-from django_tasks_durable.authoring.streaming import is_interrupt, is_partial
+from django_tasks_durable import (
+    DatabaseStore,
+    MemoryStore,
+    collector,
+    is_interrupt,
+    is_partial,
+    is_step_completed,
+    restore,
+    snapshot_of,
+    testing,
+    validate_snapshot,
+)
 from django_tasks_durable.engine.portable import resume_state_of
 from django_tasks_durable.exceptions import (
     AmbiguousResume,
@@ -24,6 +34,7 @@ from django_tasks_durable.exceptions import (
 from django_tasks_durable.store import intake
 from tests.engine import samples
 from tests.engine.laboratory import local
+from tests.pulses import settled  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -233,3 +244,57 @@ def _put(task: Any, store: Any) -> str:
     if isinstance(store, MemoryStore):
         return store.find(store.create(task.module_path)).name
     return str(intake.enqueue(task, [], {}, using="default", backend_alias="default"))
+
+
+# --- steps as they are done
+
+
+@pytest.mark.seed("AW-26")
+def test_a_collector_hears_of_each_step_once_it_is_durable_and_of_no_replay(store: Any) -> None:
+    kept: list[Any] = []
+
+    def listen(event: Any) -> None:
+        assert is_step_completed(event)
+        kept.append((event.key, list(store.glance(event.run_id).as_snapshot()["steps"])[-1]))
+        raise RuntimeError("a listener that fails does not fail the run")
+
+    with collector(listen) as gathered:
+        list(order.stream("book", run_id="demo", store=store))
+        assert gathered.steps == {"reserve": "book reserved"}
+        assert order.resume("demo", "paid", store=store).result()[1] == "paid"
+    assert [event.key for event in gathered.events] == ["reserve", "ship"]
+    assert kept == [("reserve", "step:reserve"), ("ship", "step:ship")]
+    assert not is_step_completed("step:reserve")
+
+
+@pytest.mark.seed("AW-26", "AW-27")
+def test_what_was_collected_is_a_snapshot_to_go_on_from(store: Any) -> None:
+    with collector() as gathered, pytest.raises(Interrupted):
+        order.invoke("book")
+    snapshot = gathered.snapshot()
+    assert "reserve" in restore(snapshot, order).snapshot.steps
+    with pytest.raises(Interrupted):
+        order.invoke("book", store=store, snapshot=snapshot)
+    assert begun == ["reserve"]
+
+
+@pytest.mark.seed("AW-26")
+async def test_a_collector_hears_of_asynchronous_steps(store: Any) -> None:
+    with collector() as gathered, pytest.raises(Interrupted):
+        await aorder.ainvoke("book", store=store)
+    assert gathered.steps == {"reserve": "book reserved"}
+
+
+@pytest.mark.seed("AW-26")
+def test_collectors_hear_only_of_what_is_driven_in_their_block() -> None:
+    with collector() as outer:
+        with collector() as inner, pytest.raises(Interrupted):
+            order.invoke("book")
+        with pytest.raises(Interrupted):
+            order.invoke("pen")
+    with pytest.raises(Interrupted):
+        order.invoke("cup")
+    assert [[event.value for event in each.events] for each in (outer, inner)] == [
+        ["book reserved", "pen reserved"],
+        ["book reserved"],
+    ]

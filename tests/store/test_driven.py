@@ -7,6 +7,7 @@ import pytest
 from django_tasks_durable import DatabaseStore
 from tests.engine.conftest import frozen  # noqa: F401
 from tests.engine.test_streams import *  # noqa: F403
+from tests.pulses import settled  # noqa: F401
 from tests.seeds.test_tiny_tasks import *  # noqa: F403
 
 # Other threads look on, and have to see what this one commits.
