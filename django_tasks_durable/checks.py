@@ -15,6 +15,7 @@ from django.db import connections, router
 
 from django_tasks_durable.authoring.declarations import declarations, misfit
 from django_tasks_durable.authoring.tasks import registered
+from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
@@ -27,6 +28,7 @@ def register() -> None:
     """Register the checks."""
     checks.register(check_databases, TAG)
     checks.register(check_tasks, TAG)
+    checks.register(check_workflows, TAG)
     checks.register(check_schedules, TAG)
     checks.register(check_time_zone, TAG)
     checks.register(check_servers, checks.Tags.database)
@@ -64,6 +66,19 @@ def check_tasks(app_configs: object = None, **kwargs: Any) -> Messages:
         )
         for path in sorted(registered())
         if path.startswith("__main__.")
+    ]
+
+
+def check_workflows(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at workflow classes. What keeps one from running at all was raised when its class was made."""
+    return [
+        checks.Warning(
+            f"The workflow {path} never comes to {', '.join(map(repr, workflow.plan.unreachable))}.",
+            hint="Name the step in the to= of another one, or remove it once no run stands there.",
+            id="durable_tasks.W028",
+        )
+        for path, task in sorted(registered().items())
+        if (workflow := workflow_of(task)) is not None and workflow.plan.unreachable
     ]
 
 

@@ -53,6 +53,17 @@ class Plan:
             raise UnknownStep(self.workflow, name, list(self.steps))
         return found
 
+    @property
+    def unreachable(self) -> list[str]:
+        """The steps that no way from the start leads to."""
+        reached: set[str | None] = {None}
+        ahead: list[str] = [self.start]
+        while ahead:
+            name = ahead.pop()
+            reached.add(name)
+            ahead += [each for each in self.steps[name].to if each is not None and each not in reached]
+        return [name for name in self.steps if name not in reached]
+
     def target(self, step: PlannedStep, answer: Any) -> str | None:
         """Return the name of the step that a step's answer means, None for the end. Raise UnknownTransition."""
         name: str | None = name_of(answer)

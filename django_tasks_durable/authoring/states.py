@@ -16,6 +16,7 @@ from django.db.models import Model
 
 from django_tasks_durable.exceptions import InvalidState, InvalidWorkflow, NotSerializable
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.tags import class_path
 
 STORABLE = (
     str, int, float, bytes, type(None), list, dict, tuple, set, frozenset, date, time, timedelta, Decimal, UUID, Model,
@@ -79,6 +80,14 @@ class StateShape:
         for name, field in self.fields.items():
             object.__setattr__(state, name, parts[name] if name in parts else self._default(field))
         return state
+
+    def result(self, state: Any) -> Any:
+        """Return what a run returns: the state, or its fields where no other process could make the state again."""
+        return self.parts(state) if class_path(self.kind) is None else state
+
+    def of_result(self, result: Any) -> Any:
+        """Return the state that a run returned."""
+        return self.made(result) if isinstance(result, Mapping) else result
 
     def _default(self, field: dataclasses.Field[Any]) -> Any:
         if field.default is not MISSING:

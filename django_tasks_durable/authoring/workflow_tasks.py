@@ -54,11 +54,13 @@ class WorkflowTask(DurableTask[..., Any]):
 
         A backend that runs tasks at once gives its context first.
         """
-        return DurableTask.call(self, *_context_of(given), **self._given(state))
+        result = DurableTask.call(self, *_context_of(given), **self._given(state))
+        return self.workflow.plan.shape.of_result(result)
 
     async def acall(self, *given: Any, state: Any = None) -> Any:
         """See call()."""
-        return await DurableTask.acall(self, *_context_of(given), **self._given(state))
+        result = await DurableTask.acall(self, *_context_of(given), **self._given(state))
+        return self.workflow.plan.shape.of_result(result)
 
     def stream(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
         """See DurableTask.stream()."""
@@ -70,11 +72,13 @@ class WorkflowTask(DurableTask[..., Any]):
 
     def invoke(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
         """See DurableTask.invoke()."""
-        return DurableTask.invoke(self, **self._given(state), run_id=run_id, store=store)
+        result = DurableTask.invoke(self, **self._given(state), run_id=run_id, store=store)
+        return self.workflow.plan.shape.of_result(result)
 
     async def ainvoke(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
         """See invoke()."""
-        return await DurableTask.ainvoke(self, **self._given(state), run_id=run_id, store=store)
+        result = await DurableTask.ainvoke(self, **self._given(state), run_id=run_id, store=store)
+        return self.workflow.plan.shape.of_result(result)
 
     def _given(self, state: Any = None) -> dict[str, Any]:
         shape = self.workflow.plan.shape

@@ -48,7 +48,7 @@ def course(slice: Slice, flow: type[Workflow], given: Mapping[str, Any]) -> Act[
         machine.frame.finish()
         target = machine.plan.target(machine.planned, answer)
         if target is None:
-            return machine.workflow.state
+            return machine.plan.shape.result(machine.workflow.state)
         move = machine.move_to(target)
         yield Durable(move)
         machine.enter(move.state)

@@ -15,6 +15,7 @@ import pytest
 
 from django_tasks_durable import MemoryStore, Workflow, command, query, task, transition
 from django_tasks_durable.authoring.handles import Outside
+from django_tasks_durable.checks import check_workflows
 from django_tasks_durable.exceptions import (
     AlreadyAttached,
     Interrupted,
@@ -473,3 +474,22 @@ class Compensating(Workflow):
     def begin(self) -> None:
         """Want it."""
         self.step("x", int, compensate=int)
+
+
+class Detached(Workflow):
+    """Has a step that nothing leads to."""
+
+    @transition(start=True)
+    def begin(self) -> None:
+        """End."""
+
+    @transition(to=["begin"])
+    def forgotten(self) -> str:
+        """Never be visited."""
+        return "begin"
+
+
+def test_a_step_that_nothing_leads_to_is_told_by_the_checks() -> None:
+    found = [each for each in check_workflows() if "Detached" in each.msg]
+    assert [each.id for each in found] == ["durable_tasks.W028"]
+    assert "'forgotten'" in found[0].msg
