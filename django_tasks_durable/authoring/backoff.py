@@ -14,8 +14,8 @@ LARGEST_EXPONENT = 64
 class Backoff:
     """Delays that grow: ``first * factor ** (n - 1)`` seconds after the n-th failure, at most ``longest``.
 
-    ``jitter`` moves each delay up or down by at most that share of it, so that what failed together does not come back
-    together.
+    ``jitter`` moves each delay up or down by at most that share of it, never below ``first``, so that what failed together does
+    not come back together.
     """
 
     first: float = 1.0
@@ -43,7 +43,8 @@ class Backoff:
             plain = min(self.first * self.factor**exponent, self.longest)
         except OverflowError:
             plain = self.longest
-        return min(plain * (1 + self.jitter * random.uniform(-1, 1)), self.longest) if self.jitter else plain
+        moved = plain * (1 + self.jitter * random.uniform(-1, 1)) if self.jitter else plain
+        return min(max(moved, self.first), self.longest)
 
     def __call__(self, exception: BaseException, task_result: object) -> float | None:
         """Return the seconds to wait, in the form that Django's framework is to have: None would mean to give up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, overload
 from uuid import UUID
@@ -25,7 +25,7 @@ from .effects import Act
 from .frame import Frame
 from .inline import InlineSlice
 from .nested_calls import AsyncNestedCall, NestedCall
-from .waits import MISSING, Question, duration, duration_or_none
+from .waits import MISSING, Missing, Question, duration, duration_or_none
 
 __all__ = [
     "DurableContext",
@@ -452,9 +452,16 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
 
     # --- what it tells
 
-    def progress(self, percent: float | None = None, label: str | None = None, /, **meta: Any) -> None:
-        """Say how far the run is, from 0 to 100; None leaves what was said before."""
-        notes.progress(self._frame, percent, label, meta)
+    def progress(
+        self,
+        percent: float | None = None,
+        label: str | Missing | None = MISSING,
+        *,
+        meta: Mapping[str, Any] | Missing | None = MISSING,
+        **more: Any,
+    ) -> None:
+        """Say how far the run is, from 0 to 100. What is not given stays as it was; a label or meta of None is cleared."""
+        notes.progress(self._frame, percent, label, meta, more)
 
     def log(self, message: str, /, *, level: str = "info", percent: float | None = None, **data: Any) -> None:
         """Write a line into the run's timeline."""
@@ -548,9 +555,9 @@ def wait_event(name: str, **options: Any) -> Any:
     return get_context().wait_event(name, **options)
 
 
-def progress(percent: float | None = None, label: str | None = None, /, **meta: Any) -> None:
+def progress(percent: float | None = None, label: str | Missing | None = MISSING, **more: Any) -> None:
     """See DurableContext.progress()."""
-    get_context().progress(percent, label, **meta)
+    get_context().progress(percent, label, **more)
 
 
 def log(message: str, /, **options: Any) -> None:

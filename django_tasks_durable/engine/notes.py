@@ -14,24 +14,42 @@ from django_tasks_durable.primitives.writes import Append, Line, SetProgress
 
 from .frame import Frame
 from .records import printable
+from .waits import Missing
 
 LABEL_LENGTH = 200
 LEVELS = {**{level.value: level for level in Level}, "warning": Level.WARN}
 
 
-def progress(frame: Frame, percent: float | None, label: str | None, meta: dict[str, Any]) -> None:
-    """Say how far the run is. What an earlier slice has said already is not said again."""
+def progress(
+    frame: Frame,
+    percent: float | None,
+    label: str | Missing | None,
+    meta: Mapping[str, Any] | Missing | None,
+    more: Mapping[str, Any],
+) -> None:
+    """Say how far the run is. What an earlier slice has said already is not said again.
+
+    What is missing stays as it was; None clears the label and the meta, which is replaced as a whole.
+    """
     share = _share(percent)
-    text = codec.encode(meta, where="meta", limit=frame.slice.limit) if meta else None
     _hand_over(
         frame,
         SetProgress(
             lease=frame.slice.claimed.lease,
             percent=share,
-            label=None if label is None else printable(str(label), LABEL_LENGTH),
-            meta=text,
+            label=None if isinstance(label, Missing) else printable(str(label or ""), LABEL_LENGTH),
+            meta=_meta(frame, meta, more),
         ),
     )
+
+
+def _meta(frame: Frame, meta: Mapping[str, Any] | Missing | None, more: Mapping[str, Any]) -> str | None:
+    if isinstance(meta, Missing):
+        return codec.encode(dict(more), where="meta", limit=frame.slice.limit) if more else None
+    if meta is not None and not isinstance(meta, Mapping):
+        raise TypeError(f"meta={meta!r}: give a mapping, or None to clear it.")
+    told = {**(meta or {}), **more}
+    return codec.encode(told, where="meta", limit=frame.slice.limit) if told else ""
 
 
 def log(frame: Frame, message: str, level: str, percent: float | None, data: dict[str, Any]) -> None:

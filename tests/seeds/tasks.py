@@ -160,3 +160,30 @@ def patient(context: DurableContext, name: str, pauses: int) -> str:
         context.step(f"turn {number}", TURNS.append, name)
         context.pause()
     return f"{name} ended"
+
+
+@task
+def tells_progress(context: DurableContext) -> list[dict[str, Any]]:
+    """Say how far it is in several ways, and return what others then saw of it."""
+    context.progress(250, "begun", page=1)
+    seen = [_look(context)]
+    context.progress(page=2)
+    seen.append(_look(context))
+    context.progress(-5, None)
+    seen.append(_look(context))
+    context.progress(30, label="on", meta={"row": 3})
+    seen.append(_look(context))
+    context.progress(meta=None)
+    seen.append(_look(context))
+    return seen
+
+
+def _look(context: DurableContext) -> dict[str, Any]:
+    context.step("commit", int)  # progress waits for nobody: it goes with the next checkpoint
+    return context.step("look", _progress_of, context.run_id)
+
+
+def _progress_of(run_id: UUID) -> dict[str, Any]:
+    from django_tasks_durable.snapshots import read
+
+    return read.one(run_id, using="default").progress.as_dict()

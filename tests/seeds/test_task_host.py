@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
-from django_tasks_durable import testing
+from django_tasks_durable import Backoff, testing
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import State
 from django_tasks_durable.primitives.writes import Started
@@ -86,3 +86,31 @@ def test_what_was_stored_in_sqlite_is_there_for_another_process(manage: Any) -> 
     run = json.loads(shown)
     assert (run["state"], run["result"], run["progress"]["label"]) == ("succeeded", "done", "reading")
     assert "read" in [line["message"] for line in run["timeline"]]
+
+
+@pytest.mark.seed("TR-17")
+def test_a_delay_doubles_from_a_second_to_a_minute_give_or_take_a_tenth_and_never_leaves_these_bounds() -> None:
+    usual = Backoff()
+    assert (usual.first, usual.factor, usual.longest, usual.jitter) == (1, 2, 60, 0.1)
+    for attempt, plain in enumerate([1, 2, 4, 8, 16, 32, 60, 60], start=1):
+        delays = [usual.delay(attempt) for _ in range(100)]
+        assert max(plain * 0.9, 1) <= min(delays)
+        assert max(delays) <= min(plain * 1.1, 60)
+        assert len(set(delays)) > 10
+
+
+@pytest.mark.seed("TR-19")
+def test_progress_changes_what_is_given_clears_what_is_none_and_ends_at_a_hundred() -> None:
+    result = tasks.tells_progress.enqueue()
+    testing.drain()
+
+    shown = read.one(result.id, using="default")
+    told = [(progress["percent"], progress["label"], progress["meta"]) for progress in shown.result]
+    assert told == [
+        (100.0, "begun", {"page": 1}),
+        (100.0, "begun", {"page": 2}),
+        (0.0, "", {"page": 2}),
+        (30.0, "on", {"row": 3}),
+        (30.0, "on", {}),
+    ]
+    assert (shown.percent, shown.progress.label) == (100.0, "on")
