@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from datetime import timedelta
 from uuid import UUID
 
@@ -224,20 +224,22 @@ def test_an_answer_at_the_deadline_is_taken_or_refused_and_never_lost(session: v
     """A run goes on without an answer only when none can be given any more."""
     from django_tasks_durable.exceptions import NotWaiting
 
-    def answer(run_id: UUID) -> str:
-        time.sleep(0.004)
+    def answer(run_id: UUID, looked: threading.Event, *, at_once: bool) -> str:
+        if not at_once:
+            looked.wait(10)
         try:
             control.resume(run_id, "yes", using="default")
         except NotWaiting:
             return "refused"
         return "taken"
 
-    def go_on(own: vendors.Session) -> str:
+    def go_on(own: vendors.Session, looked: threading.Event) -> str:
         while True:
             maintenance.wake_overdue(own)
             if claims := acts.claim(own):
                 break
         (wait,) = history.read(own, claims[0]).waits
+        looked.set()
         record = CheckpointRecord(path=wait.path, kind=CheckpointKind.WAIT, position=0, value=wait.answer or "null")
         insist(own, claims[0], SaveCheckpoint(lease=claims[0].lease, checkpoint=record))
         return "taken" if wait.answer is not None else "refused"
@@ -256,7 +258,11 @@ def test_an_answer_at_the_deadline_is_taken_or_refused_and_never_lost(session: v
                 lease=claimed.lease, parked=True, wake_at=wait.deadline, reason=WakeReason.NONE, inbox=0, waits=(wait,)
             ),
         )
-        said, heard = side_by_side(lambda own, r=claimed.run_id: answer(r), go_on)
+        looked = threading.Event()
+        said, heard = side_by_side(
+            lambda own, r=claimed.run_id, seen=looked, at_once=trial % 2 == 0: answer(r, seen, at_once=at_once),
+            lambda own, seen=looked: go_on(own, seen),
+        )
 
         assert said == heard
         TaskRun.objects.filter(pk=claimed.run_id).update(status=RunStatus.CANCELLED)

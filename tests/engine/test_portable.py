@@ -25,6 +25,7 @@ from django_tasks_durable.exceptions import (
     RunExists,
     RunNotFound,
     SnapshotDecode,
+    SnapshotFormat,
     SnapshotMismatch,
     StepFailed,
     UnknownTask,
@@ -112,6 +113,62 @@ def test_partials_that_were_seen_are_carried_and_not_told_again(asks: Any) -> No
     bench.slice()
     carried(bench).answer(1).slice()
     assert bench.run.partials == ["begin", "ValueError('no good', 7)"]
+
+
+def test_messages_that_nobody_took_are_carried_in_order() -> None:
+    @local
+    def body(context: Any) -> Any:
+        return [context.recv("news"), context.interrupt(), context.recv("news"), context.recv("late", timeout=1)]
+
+    bench = Bench(body)
+    for name, payload in (("news", 1), ("late", (2, 3)), ("news", 4)):
+        bench.store.send(bench.run_id, name, payload)
+    bench.slice()
+    carried(bench)
+    assert [message.name for message in bench.run.messages.values()] == ["late", "news"]
+    bench.store.send(bench.run_id, "late", "too late")
+    bench.slice()
+    bench.answer("yes").slice()
+    assert bench.result == [1, "yes", 4, (2, 3)]
+
+
+def test_what_a_question_asks_of_whoever_answers_is_carried() -> None:
+    @local
+    def body(context: Any) -> Any:
+        return context.gather(
+            {
+                "ask": lambda context: context.approval("go", permission="shop.refund", timeout=60, default=False),
+                "hear": lambda context: context.wait_event("rates"),
+            }
+        )
+
+    bench = Bench(body)
+    bench.slice()
+    carried(bench, with_tokens=True)
+    found = {wait.kind: wait for wait in bench.run.open_waits}
+    assert (found["approval"].permission, found["approval"].has_default) == ("shop.refund", True)
+    assert bench.store.broadcast("rates", 7) == 1
+    bench.answer(True, token=found["approval"].token).slice()
+    assert bench.result == {"ask": True, "hear": 7}
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"messages": [7]}, "messages[0]"),
+        ({"messages": [{"name": "", "payload": 1}]}, "messages[0].name"),
+        ({"messages": [{"name": "news"}]}, "messages[0].payload"),
+        ({"messages": {}}, "messages"),
+    ],
+)
+def test_a_message_that_is_none_is_named(asks: Any, change: dict[str, Any], place: str) -> None:
+    bench = Bench(asks, 3)
+    bench.slice()
+    document = export_snapshot(bench.run_id, store=bench.store)
+    document["durable"] |= change
+    with pytest.raises(SnapshotFormat) as refused:
+        restore(document).into_memory(MemoryStore())
+    assert any(place in error for error in refused.value.errors)
 
 
 def test_an_imported_run_reads_its_history_at_its_first_claim(asks: Any) -> None:

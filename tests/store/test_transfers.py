@@ -13,10 +13,10 @@ from django.db import transaction
 from django_tasks_durable import export_snapshot, restore, signals
 from django_tasks_durable.engine.attempt import AttemptControl, execute
 from django_tasks_durable.exceptions import RunExists, RunNotFound
-from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
+from django_tasks_durable.models import Checkpoint, Message, Step, TaskRun, Wait
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus
 from django_tasks_durable.primitives.writes import Started
-from django_tasks_durable.store import control, transfers, vendors
+from django_tasks_durable.store import control, events, messages, transfers, vendors
 from django_tasks_durable.store.inline import InlineStore
 from django_tasks_durable.store.memory import MemoryStore
 from tests.probe import tasks
@@ -63,6 +63,17 @@ def test_a_run_goes_on_from_its_history_under_a_new_id(asked: UUID, session: ven
     assert list(Checkpoint.objects.filter(run_id=arrived).values_list("path", flat=True)) == [*before, "wait:interrupt"]
     assert acts.kinds(arrived).count("partial") == 2
     assert acts.run(asked).status == RunStatus.WAITING
+
+
+def test_messages_and_what_a_question_asks_arrive_with_it(asked: UUID, session: vendors.Session) -> None:
+    messages.send(asked, "news", {"n": 1}, using="default", by="ann")
+    Wait.objects.filter(run_id=asked).update(permission="shop.refund", form="refund", event="rates", has_default=True)
+    arrived = restore(told(asked)).into_database()
+    (message,) = Message.objects.filter(run_id=arrived)
+    assert (message.name, message.payload, message.consumed_path) == ("news", '{"n":1}', "")
+    wait = Wait.objects.get(run_id=arrived)
+    assert (wait.permission, wait.form, wait.event, wait.has_default) == ("shop.refund", "refund", "rates", True)
+    assert events.broadcast("rates", 7, using="default", limit=100) == 2
 
 
 def test_its_first_claim_reads_its_history(asked: UUID, session: vendors.Session) -> None:
