@@ -117,8 +117,12 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     def stream(self, *args: P.args, **kwargs: P.kwargs) -> RunStream[R]: ...
     @overload
     def stream(
-        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+        self, *args: Any, run_id: str, store: Any = None, snapshot: Any = None, **kwargs: Any
     ) -> RunStream[R]: ...
+    @overload
+    def stream(self, *args: Any, store: Any, snapshot: Any = None, **kwargs: Any) -> RunStream[R]: ...
+    @overload
+    def stream(self, *args: Any, snapshot: Any, **kwargs: Any) -> RunStream[R]: ...
     def stream(self, *args: Any, **kwargs: Any) -> RunStream[R]:
         """Run the task in this process and hand out what it yields, from where the run stands in the store.
 
@@ -131,8 +135,12 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     def astream(self, *args: P.args, **kwargs: P.kwargs) -> AsyncRunStream[R]: ...
     @overload
     def astream(
-        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+        self, *args: Any, run_id: str, store: Any = None, snapshot: Any = None, **kwargs: Any
     ) -> AsyncRunStream[R]: ...
+    @overload
+    def astream(self, *args: Any, store: Any, snapshot: Any = None, **kwargs: Any) -> AsyncRunStream[R]: ...
+    @overload
+    def astream(self, *args: Any, snapshot: Any, **kwargs: Any) -> AsyncRunStream[R]: ...
     def astream(self, *args: Any, **kwargs: Any) -> AsyncRunStream[R]:
         """See stream()."""
         return driver.installed().astream(self, args, *_parted(kwargs))
@@ -140,9 +148,11 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     @overload
     def invoke(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def invoke(
-        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
-    ) -> R: ...
+    def invoke(self, *args: Any, run_id: str, store: Any = None, snapshot: Any = None, **kwargs: Any) -> R: ...
+    @overload
+    def invoke(self, *args: Any, store: Any, snapshot: Any = None, **kwargs: Any) -> R: ...
+    @overload
+    def invoke(self, *args: Any, snapshot: Any, **kwargs: Any) -> R: ...
     def invoke(self, *args: Any, **kwargs: Any) -> R:
         """Run the task in this process and return what it returns. Raise Interrupted when it waits for an answer."""
         result: R = driver.installed().stream(self, args, *_parted(kwargs)).result()
@@ -151,9 +161,11 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     @overload
     async def ainvoke(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    async def ainvoke(
-        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
-    ) -> R: ...
+    async def ainvoke(self, *args: Any, run_id: str, store: Any = None, snapshot: Any = None, **kwargs: Any) -> R: ...
+    @overload
+    async def ainvoke(self, *args: Any, store: Any, snapshot: Any = None, **kwargs: Any) -> R: ...
+    @overload
+    async def ainvoke(self, *args: Any, snapshot: Any, **kwargs: Any) -> R: ...
     async def ainvoke(self, *args: Any, **kwargs: Any) -> R:
         """See invoke()."""
         result: R = await driver.installed().astream(self, args, *_parted(kwargs)).result()
@@ -163,7 +175,15 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     def invoke_with_state(self, *args: P.args, **kwargs: P.kwargs) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
     @overload
     def invoke_with_state(
-        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+        self, *args: Any, run_id: str, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    @overload
+    def invoke_with_state(
+        self, *args: Any, store: Any, snapshot: Any = None, **kwargs: Any
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    @overload
+    def invoke_with_state(
+        self, *args: Any, snapshot: Any, **kwargs: Any
     ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
     def invoke_with_state(self, *args: Any, **kwargs: Any) -> tuple[RunOutcome[R], dict[str, Any] | None]:
         """Run the task in this process; return how it went and its portable snapshot, which ``snapshot=`` takes again.
@@ -178,7 +198,15 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
     ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
     @overload
     async def ainvoke_with_state(
-        self, *args: Any, run_id: str | None = None, store: Any = None, snapshot: Any = None, **kwargs: Any
+        self, *args: Any, run_id: str, store: Any = None, snapshot: Any = None, **kwargs: Any
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    @overload
+    async def ainvoke_with_state(
+        self, *args: Any, store: Any, snapshot: Any = None, **kwargs: Any
+    ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
+    @overload
+    async def ainvoke_with_state(
+        self, *args: Any, snapshot: Any, **kwargs: Any
     ) -> tuple[RunOutcome[R], dict[str, Any] | None]: ...
     async def ainvoke_with_state(self, *args: Any, **kwargs: Any) -> tuple[RunOutcome[R], dict[str, Any] | None]:
         """See invoke_with_state()."""

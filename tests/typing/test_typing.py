@@ -1,0 +1,49 @@
+"""Tasks are typed by the signature of their function, and the context is no argument of the caller's."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKED = Path(__file__).parent / "checked.py"
+ROOT = CHECKED.parent.parent.parent
+WANTED = re.compile(r"# (?P<kind>[ER]): (?P<text>.+)$")
+SAID = re.compile(r"checked\.py:(?P<line>\d+): (?:error: (?P<error>.+?)|note: Revealed type is \"(?P<type>.+)\")$")
+QUALIFIED = re.compile(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="mypy is not installed"),
+]
+
+
+def test_mypy_says_of_each_line_what_stands_beside_it() -> None:
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    command = [sys.executable, "-m", "mypy", "--hide-error-codes", str(CHECKED)]
+    outcome = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    said: dict[int, list[str]] = {}
+    for line in outcome.stdout.splitlines():
+        if match := SAID.search(line):
+            text = match["error"] or plain(match["type"])
+            said.setdefault(int(match["line"]), []).append(text)
+    assert said, outcome.stdout + outcome.stderr
+    wanted = {
+        number: match["text"]
+        for number, line in enumerate(CHECKED.read_text().splitlines(), 1)
+        if (match := WANTED.search(line))
+    }
+    assert sorted(said) == sorted(wanted), said
+    for number, text in wanted.items():
+        assert any(each.startswith(text) for each in said[number]), f"line {number}: {said[number]}, not {text!r}"
+
+
+def plain(told: str) -> str:
+    """Leave the modules out of the name of a type, and its newer spelling in."""
+    return re.sub(r"Union\[(\w+), None\]", r"\1 | None", QUALIFIED.sub("", told))
