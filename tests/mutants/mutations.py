@@ -385,4 +385,42 @@ MUTANTS = [
         (STORE + "history.py", " if prefix else (\"\", ())", " if not prefix else (\"\", ())"),
         tests="tests/store/test_workflow_contract.py tests/store/test_workflow_visits.py", on="sqlite postgresql",
     ),
+    # --- parents and children
+    _mutant(
+        "a suspension does not look at its children again",
+        (STORE + "commit.py", "has_news = bool(delta.awaited) and children.have_news(session, delta.awaited)", "has_news = False"),
+        tests="tests/store/test_children.py", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "a parent that an attempt holds is not locked",
+        (STORE + "children.py", "f\"AND status IN ('WAITING', 'CLAIMED', 'RUNNING') ORDER BY id {session.brand.lock}{session.brand.skip}\"", "f\"AND status = 'WAITING' ORDER BY id {session.brand.lock}{session.brand.skip}\""),
+        (STORE + "children.py", "f\"SELECT id FROM {RUNS} WHERE id IN ({marks}) AND status IN ('WAITING', 'CLAIMED', 'RUNNING')\", ids", "f\"SELECT id FROM {RUNS} WHERE id IN ({marks}) AND status = 'WAITING'\", ids"),
+        tests="tests/store/test_children.py", on="postgresql mariadb",
+    ),
+    _mutant(
+        "a parent is woken by any child",
+        (STORE + "children.py", "if status == RunStatus.WAITING and text and have_news(session, from_text(text)):", "if status == RunStatus.WAITING:"),
+        tests="tests/store/test_children.py",
+    ),
+    _mutant(
+        "what a crash left between a child and its parent is not looked for",
+        (WORKER + "maintenance.py", "            self.family.look_for_forgotten(session)\n", ""),
+        (STORE + "children.py", "    return Forgotten(list(_sleepers(session)), _bereaved(session))", "    return Forgotten([], [])"),
+        tests="tests/store/test_children.py",
+    ),
+    _mutant(
+        "a stream forgets how far its parent's code had come",
+        (ENGINE + "childstream.py", "            frame.scope.skip_to(point.position)\n", ""),
+        tests="tests/engine/test_childstream.py",
+    ),
+    _mutant(
+        "a stream forgets what its parent had yielded",
+        (ENGINE + "childstream.py", "            frame.slice.partials = point.told\n", ""),
+        tests="tests/engine/test_childstream.py",
+    ),
+    _mutant(
+        "the place of a stream is written too late",
+        (ENGINE + "frame.py", "            cursor.remember()\n", "            pass\n"),
+        tests="tests/engine/test_childstream.py",
+    ),
 ]  # fmt: skip
