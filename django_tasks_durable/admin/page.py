@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.forms import BaseForm
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_tasks_durable.authoring.tasks import registered
-from django_tasks_durable.primitives.status import StepKind
+from django_tasks_durable.primitives.status import CheckpointKind, StepKind
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots.parts import CheckpointSnapshot, ErrorSnapshot, TimelineLine, WaitSnapshot
 from django_tasks_durable.snapshots.policy import Veil
@@ -76,6 +77,16 @@ class WaitView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChildView:
+    """A task that this one has started."""
+
+    id: str
+    name: str
+    badge: SafeString
+    url: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Payload:
     """A value with its heading."""
 
@@ -99,6 +110,8 @@ class Page:
     answered: Sequence[WaitView]
     errors: Sequence[ErrorView]
     payloads: Sequence[Payload]
+    parent_url: str
+    children: Sequence[ChildView]
 
     @property
     def badge(self) -> SafeString:
@@ -181,11 +194,16 @@ def build(
     before: int | None = None,
     may_answer: Callable[[str], bool] = lambda permission: True,
     bound: Bound | None = None,
+    narrow: read.Narrow = read.everything,
+    address: Callable[[UUID], str] = str,
 ) -> Page:
     """Read what the page of a run shows beside the run itself."""
     lines = read.timeline(run.id, before=before, using=using)
     checkpoints = read.checkpoints(run.id, using=using)
     waits = read.waits(run.id, pending=False, using=using)
+    may_have_children = len(checkpoints) == read.CHECKPOINT_LIMIT or any(
+        checkpoint.kind is CheckpointKind.SPAWN for checkpoint in checkpoints
+    )
     return Page(
         run=run,
         acts=acts,
@@ -203,6 +221,11 @@ def build(
         answered=[_wait_view(wait, veil, False, None) for wait in waits if wait.answered_at is not None],
         errors=[_error_view(number, error) for number, error in reversed(list(enumerate(run.errors)))],
         payloads=list(_payloads(run, veil)),
+        parent_url="" if run.parent_id is None else address(run.parent_id),
+        children=[
+            ChildView(id=str(child.id), name=plain(child.name), badge=look.badge(child), url=address(child.id))
+            for child in (read.children(run.id, using=using, narrow=narrow) if may_have_children else ())
+        ],
     )
 
 

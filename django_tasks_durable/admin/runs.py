@@ -236,6 +236,8 @@ class TaskRunAdmin(RunColumns, ModelAdmin):
             before=int(before) if before.isdecimal() and len(before) < 10 else None,
             may_answer=partial(policy.may_answer, request.user),
             bound=bound,
+            narrow=_visible(request),
+            address=self._address,
         )
         address = partial(reverse, current_app=self.admin_site.name)
         return {

@@ -29,7 +29,7 @@ from .parts import CheckpointSnapshot, Progress, TimelineLine
 from .shapes import RunSnapshot, RunSummary
 from .waits import waits as waits  # a part of a run, read like the others
 
-PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids", "workflow_state")
+PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids", "workflow_state", "awaited")
 KEY_COLUMNS = {
     KeyKind.DEDUPE: "dedupe_key",
     KeyKind.IDEMPOTENCY: "idempotency_key",
@@ -39,6 +39,7 @@ KEY_COLUMNS = {
 LOOKED_THROUGH = 10_000
 TIMELINE_LIMIT = 100
 CHECKPOINT_LIMIT = 500
+CHILDREN_LIMIT = 100
 
 Narrow = Callable[[QuerySet[TaskRun]], QuerySet[TaskRun]]
 
@@ -130,6 +131,7 @@ def _common(run: TaskRun) -> dict[str, Any]:
         "cancel_reason": run.cancel_reason,
         "first_sequence": run.first_sequence,
         "last_sequence": run.last_sequence,
+        "parent_id": run.parent_id,
         "keys": {kind.value: text for kind, column in KEY_COLUMNS.items() if (text := getattr(run, column))},
         "progress": Progress(
             percent=run.progress_percent,
@@ -138,6 +140,13 @@ def _common(run: TaskRun) -> dict[str, Any]:
             updated_at=run.progress_at,
         ),
     }
+
+
+def children(run_id: UUID, *, limit: int = CHILDREN_LIMIT, using: str, narrow: Narrow = everything) -> list[RunSummary]:
+    """Read the first children of a run, of those that ``narrow`` keeps, in the order in which they were started."""
+    # The index of children begins with their status.
+    below = narrow(runs(using=using)).filter(parent_id=run_id, status__in=RunStatus.values)
+    return summaries(below.order_by("id")[:limit])
 
 
 def find(text: str, *, using: str, narrow: Narrow = everything) -> list[UUID]:

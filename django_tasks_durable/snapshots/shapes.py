@@ -72,6 +72,7 @@ class RunSummary:
     cancel_reason: str
     first_sequence: int
     last_sequence: int
+    parent_id: UUID | None
     keys: Mapping[str, str]
     progress: Progress
 
@@ -183,6 +184,7 @@ class RunSummary:
             "cancel_reason": self.cancel_reason,
             "first_sequence": self.first_sequence,
             "last_sequence": self.last_sequence,
+            "parent_id": None if self.parent_id is None else str(self.parent_id),
             "keys": dict(self.keys),
             "progress": self.progress.as_dict(show=show) | {"percent": self.percent},
             "acts": [act.slug for act in self.acts],
