@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_tasks_durable.authoring.tasks import registered
-from django_tasks_durable.primitives.status import CheckpointKind, StepKind
+from django_tasks_durable.primitives.status import StepKind
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots.parts import CheckpointSnapshot, ErrorSnapshot, TimelineLine, WaitSnapshot
 from django_tasks_durable.snapshots.policy import Veil
@@ -23,6 +23,7 @@ from django_tasks_durable.snapshots.text import compact, duration, plain, pretty
 
 from . import look
 from .answering import Bound, asked_form
+from .family import Family, family_of
 from .forms import AnswerForm
 from .tree import LONGEST_VALUE, Node, grow
 
@@ -77,16 +78,6 @@ class WaitView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChildView:
-    """A task that this one has started."""
-
-    id: str
-    name: str
-    badge: SafeString
-    url: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Payload:
     """A value with its heading."""
 
@@ -110,8 +101,7 @@ class Page:
     answered: Sequence[WaitView]
     errors: Sequence[ErrorView]
     payloads: Sequence[Payload]
-    parent_url: str
-    children: Sequence[ChildView]
+    family: Family
 
     @property
     def badge(self) -> SafeString:
@@ -201,9 +191,6 @@ def build(
     lines = read.timeline(run.id, before=before, using=using)
     checkpoints = read.checkpoints(run.id, using=using)
     waits = read.waits(run.id, pending=False, using=using)
-    may_have_children = len(checkpoints) == read.CHECKPOINT_LIMIT or any(
-        checkpoint.kind is CheckpointKind.SPAWN for checkpoint in checkpoints
-    )
     return Page(
         run=run,
         acts=acts,
@@ -221,11 +208,7 @@ def build(
         answered=[_wait_view(wait, veil, False, None) for wait in waits if wait.answered_at is not None],
         errors=[_error_view(number, error) for number, error in reversed(list(enumerate(run.errors)))],
         payloads=list(_payloads(run, veil)),
-        parent_url="" if run.parent_id is None else address(run.parent_id),
-        children=[
-            ChildView(id=str(child.id), name=plain(child.name), badge=look.badge(child), url=address(child.id))
-            for child in (read.children(run.id, using=using, narrow=narrow) if may_have_children else ())
-        ],
+        family=family_of(run, checkpoints, using=using, narrow=narrow, address=address),
     )
 
 

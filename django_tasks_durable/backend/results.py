@@ -38,7 +38,7 @@ from . import messages
 
 if TYPE_CHECKING:
     from django_tasks_durable.snapshots.parts import WaitSnapshot
-    from django_tasks_durable.snapshots.shapes import RunSnapshot
+    from django_tasks_durable.snapshots.shapes import RunSnapshot, RunSummary
 
 SHORTEST_LOOK_SECONDS = 0.02
 LONGEST_LOOK_SECONDS = 1.0
@@ -90,6 +90,16 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
     async def asnapshot(self) -> RunSnapshot:
         """See snapshot()."""
         return await sync_to_async(self.snapshot, thread_sensitive=True)()
+
+    def children(self) -> list[RunSummary]:
+        """Return what the run has started with ``context.spawn()``, the first hundred, in the order of their start."""
+        from django_tasks_durable.snapshots import read  # imports models, see backend.py
+
+        return read.children(self.run_id, using=self.using)
+
+    async def achildren(self) -> list[RunSummary]:
+        """See children()."""
+        return await sync_to_async(self.children, thread_sensitive=True)()
 
     def export(self, **options: Any) -> dict[str, Any]:
         """Return the run as a portable snapshot. The options are those of export_snapshot()."""

@@ -102,7 +102,7 @@ class Family:
                 self._is_at_work = False
 
     def _call_workers(self, queues: set[str]) -> None:
-        self._worker.writer.wake()
+        self._worker.look_again()
         for queue_name in queues:
             signals.work_available.send_robust(sender=None, using=self._worker.using, queue_name=queue_name)
 

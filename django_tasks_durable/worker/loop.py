@@ -101,6 +101,11 @@ class Worker:
         """The worker's one writing thread."""
         return self._writer
 
+    def look_again(self) -> None:
+        """Claim once more before counting as idle: something has become due."""
+        self._idle_claims = 0
+        self._writer.wake()
+
     def wanted(self) -> claims.Wanted:
         """Say what this worker claims: whose it is, the tasks it knows, the queues it serves."""
         return self._wanted(list(self._kinds), takes_crashed=True)

@@ -244,6 +244,12 @@ def test_a_family_is_drained(session: vendors.Session) -> None:
     assert acts.sequences(run_id) == list(range(1, row.last_sequence + 1))
 
 
+def test_a_result_lists_what_its_run_has_started(session: vendors.Session) -> None:
+    result = tasks.parent.enqueue(2)
+    drain()
+    assert [child.task_path for child in result.children()] == ["tests.probe.tasks.add"] * 2  # type: ignore[attr-defined]
+
+
 def test_a_stream_is_drained_and_nothing_is_seen_twice(session: vendors.Session) -> None:
     run_id = acts.enqueue(tasks.listener, 3)
     drain()
