@@ -463,9 +463,21 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         """Say how far the run is, from 0 to 100. What is not given stays as it was; a label or meta of None is cleared."""
         notes.progress(self._frame, percent, label, meta, more)
 
-    def log(self, message: str, /, *, level: str = "info", percent: float | None = None, **data: Any) -> None:
-        """Write a line into the run's timeline."""
-        notes.log(self._frame, message, level, percent, data)
+    def log(
+        self,
+        message: str = "step",
+        /,
+        *,
+        kind: str = "log",
+        level: str = "info",
+        percent: float | None = None,
+        **data: Any,
+    ) -> None:
+        """Write a line into the run's timeline; a percent also says how far the run is.
+
+        ``kind`` is log, step, event, checkpoint or custom; ``level`` debug, info, success, warn, error or custom.
+        """
+        notes.log(self._frame, message, kind, level, percent, data)
 
     def finish(self, value: Any) -> None:
         """Say what an async generator returns, which Python does not let it do by ``return``."""
@@ -560,7 +572,7 @@ def progress(percent: float | None = None, label: str | Missing | None = MISSING
     get_context().progress(percent, label, **more)
 
 
-def log(message: str, /, **options: Any) -> None:
+def log(message: str = "step", /, **options: Any) -> None:
     """See DurableContext.log()."""
     get_context().log(message, **options)
 

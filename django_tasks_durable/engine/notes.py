@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from django_tasks_durable.authoring.handles import audit_line
 from django_tasks_durable.primitives import codec
@@ -16,7 +16,11 @@ from .frame import Frame
 from .records import printable
 from .waits import Missing
 
+T = TypeVar("T")
 LABEL_LENGTH = 200
+KINDS = {
+    kind.value: kind for kind in (StepKind.LOG, StepKind.STEP, StepKind.EVENT, StepKind.CHECKPOINT, StepKind.CUSTOM)
+}
 LEVELS = {**{level.value: level for level in Level}, "warning": Level.WARN}
 
 
@@ -52,17 +56,20 @@ def _meta(frame: Frame, meta: Mapping[str, Any] | Missing | None, more: Mapping[
     return codec.encode(told, where="meta", limit=frame.slice.limit) if told else ""
 
 
-def log(frame: Frame, message: str, level: str, percent: float | None, data: dict[str, Any]) -> None:
-    """Write a line into the timeline. What an earlier slice has written already is not written again."""
+def log(frame: Frame, message: str, kind: str, level: str, percent: float | None, data: dict[str, Any]) -> None:
+    """Write a line into the timeline, and how far the run is. What an earlier slice has written is not written again."""
+    share = _share(percent)
     line = Line(
-        kind=StepKind.LOG,
+        kind=_one_of(KINDS, "kind", kind),
         message=printable(str(message)),
-        level=_level(level),
+        level=_one_of(LEVELS, "level", level),
         path=frame.path.rstrip("/"),
-        percent=_share(percent),
+        percent=share,
         data=codec.encode(data, where="data", limit=frame.slice.limit) if data else "",
     )
     _hand_over(frame, Append(lease=frame.slice.claimed.lease, line=line))
+    if share is not None:
+        _hand_over(frame, SetProgress(lease=frame.slice.claimed.lease, percent=share))
 
 
 def audit(frame: Frame, kind: str, values: Mapping[str, Any]) -> None:
@@ -96,10 +103,9 @@ def _share(percent: float | None) -> float | None:
     return min(max(share, 0.0), 100.0)
 
 
-def _level(name: str) -> Level:
-    found = LEVELS.get(name)
-    if found is not None:
-        return found
-    like = difflib.get_close_matches(str(name), LEVELS, n=1)
-    hint = f"Did you mean {like[0]!r}?" if like else f"There are {', '.join(Level.values)}."
-    raise ValueError(f"level={name!r} is unknown. {hint}")
+def _one_of(known: Mapping[str, T], what: str, name: str) -> T:
+    if name in known:
+        return known[name]
+    like = difflib.get_close_matches(str(name), known, n=1)
+    hint = f"Did you mean {like[0]!r}?" if like else f"There are {', '.join(dict.fromkeys(map(str, known.values())))}."
+    raise ValueError(f"{what}={name!r} is unknown. {hint}")

@@ -28,6 +28,9 @@ class StepKind(models.TextChoices):
     COMPENSATED = "compensated", pgettext_lazy("Step", "Compensation")
     PATCHED = "patched", pgettext_lazy("Step", "Change of code")
     LOG = "log", pgettext_lazy("Step", "Log")
+    EVENT = "event", pgettext_lazy("Step", "Event")
+    CHECKPOINT = "checkpoint", pgettext_lazy("Step", "Checkpoint")
+    CUSTOM = "custom", pgettext_lazy("Step", "Custom")
     PARTIAL = "partial", pgettext_lazy("Step", "Partial result")
     WAITING = "waiting", pgettext_lazy("Step", "Waiting")
     SLEEPING = "sleeping", pgettext_lazy("Step", "Sleeping")
@@ -52,6 +55,7 @@ class Level(models.TextChoices):
     SUCCESS = "success", pgettext_lazy("Level", "Success")
     WARN = "warn", pgettext_lazy("Level", "Warning")
     ERROR = "error", pgettext_lazy("Level", "Error")
+    CUSTOM = "custom", pgettext_lazy("Level", "Custom")
 
 
 class CheckpointKind(models.TextChoices):
@@ -105,7 +109,7 @@ LEASED = frozenset({RunStatus.CLAIMED, RunStatus.RUNNING})
 FINISHED = frozenset({RunStatus.SUCCESSFUL, RunStatus.FAILED, RunStatus.CANCELLED})
 OPEN = frozenset(RunStatus) - FINISHED
 # Lines that a long timeline may do without: no replay reads them and no audit asks for them.
-TRIMMABLE = frozenset({StepKind.LOG})
+TRIMMABLE = frozenset({StepKind.LOG, StepKind.CUSTOM})
 RETRIABLE = frozenset({RunStatus.FAILED, RunStatus.CANCELLED})
 
 # A sleep, or the pause before the next try or poll, ends when the code said: woken early, the run would only suspend again.

@@ -187,3 +187,14 @@ def _progress_of(run_id: UUID) -> dict[str, Any]:
     from django_tasks_durable.snapshots import read
 
     return read.one(run_id, using="default").progress.as_dict()
+
+
+@task
+def tells_lines(context: DurableContext) -> float:
+    """Write lines of several kinds, and return how far others then saw the run."""
+    context.log()
+    context.log("half", kind="checkpoint", level="success", percent=50, page=1)
+    context.log("own", kind="custom", level="custom", page=2)
+    context.log("slow", kind="event", level="warning", page=3)
+    told = _look(context)
+    return float(told["percent"])

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
-from django_tasks_durable import Backoff, testing
+from django_tasks_durable import Backoff, log, testing
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import State
 from django_tasks_durable.primitives.writes import Started
@@ -114,3 +114,24 @@ def test_progress_changes_what_is_given_clears_what_is_none_and_ends_at_a_hundre
         (30.0, "on", {}),
     ]
     assert (shown.percent, shown.progress.label) == (100.0, "on")
+
+
+@pytest.mark.seed("TR-20")
+def test_a_line_has_a_kind_a_level_and_a_percent_that_is_the_runs_own_too() -> None:
+    result = tasks.tells_lines.enqueue()
+    testing.drain()
+
+    lines = [line for line in read.timeline(result.run_id, using="default") if line.data_text or line.message == "step"]
+    assert [(line.kind, line.level, line.message, line.percent, line.value) for line in lines] == [
+        ("log", "info", "step", None, None),
+        ("checkpoint", "success", "half", 50.0, {"page": 1}),
+        ("custom", "custom", "own", None, {"page": 2}),
+        ("event", "warn", "slow", None, {"page": 3}),
+    ]
+    assert [line.sequence for line in lines] == sorted(line.sequence for line in lines)
+    assert result.snapshot().result == 50.0
+
+
+def test_an_unknown_kind_of_line_is_refused_with_the_nearest_one() -> None:
+    with pytest.raises(ValueError, match=r"Did you mean 'checkpoint'"):
+        log("half", kind="chekpoint")
