@@ -96,7 +96,7 @@ def worker(row: Worker, *, held: int) -> WorkerSnapshot:
         id=row.id,
         host=row.host,
         pid=row.pid,
-        queues=tuple(str(name) for name in json.loads(row.queues)),
+        queues=tuple(str(name) for name in json.loads(row.queues) or ()),  # none named means all
         concurrency=row.concurrency,
         package_version=row.package_version,
         started_at=row.started_at,

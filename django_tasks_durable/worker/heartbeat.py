@@ -41,6 +41,7 @@ class Heartbeat:
 
     def run(self) -> None:
         """Beat until stopped."""
+        self._tell_health()
         while not self._stop.wait(self.interval if not self.failures else min(self.interval, 1.0)):
             self.beat()
         if self._session is not None:
@@ -79,7 +80,20 @@ class Heartbeat:
         # With one writer at a time, the instant is taken when the lock was got, not when it was asked for.
         self._renewed_at = clock.monotonic() if self._session.brand.has_one_writer else sent_at
         self._fenced = False
+        self._tell_health()
         self._cancel(heard)
+
+    def _tell_health(self) -> None:
+        """Renew the file whose age a container's probe looks at. A disk that is full must not stop a worker that works."""
+        file = self.worker.settings.health_file
+        if file is None:
+            return
+        try:
+            draft = file.with_name(f".{file.name}.draft")
+            draft.write_text(f"{self.worker.worker_id}\n")
+            draft.replace(file)
+        except OSError as error:
+            logger.warning("The health file %s cannot be written: %s", file, error)
 
     def _start_anew(self, worker_id: str) -> None:
         """After fencing itself the worker holds nothing, but the rows still name it: leave, so that a sweep takes them."""

@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.tasks import registered
@@ -50,6 +51,7 @@ class WorkerSettings:
     max_tasks: int | None = None
     name: str | None = None
     scheduler: bool = True
+    health_file: Path | None = None
 
 
 class Worker:

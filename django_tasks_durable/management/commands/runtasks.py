@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -64,6 +65,9 @@ class Command(BaseCommand):
         add("--max-tasks", type=at_least_one, help="Stop after this many tasks (with --processes: and start anew).")
         add("--shutdown-timeout", type=seconds, help="Seconds that running tasks get to end (default: 30).")
         add("--worker-id", help="A name for this worker; each start adds its own suffix.")
+        add(
+            "--health-file", type=Path, metavar="PATH", help="A file to renew with each heartbeat, for liveness probes."
+        )
         add("--no-scheduler", action="store_true", help="Leave schedules to other workers.")
         add("--reload", action="store_true", help="Start anew when the code changes (for development).")
 
@@ -112,6 +116,7 @@ class Command(BaseCommand):
             batch=options["batch"],
             max_tasks=options["max_tasks"],
             name=options["worker_id"],
+            health_file=options["health_file"],
             scheduler=not options["no_scheduler"],
         )
         return Worker(config, chosen)

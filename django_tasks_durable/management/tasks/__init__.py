@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django_tasks_durable.management.tasks import acting, looking, moving, schedules
+from django_tasks_durable.management.tasks import acting, looking, moving, schedules, watching
 from django_tasks_durable.management.tasks.subcommands import Subcommand
 
 GROUPS: tuple[tuple[Subcommand, ...], ...] = (
@@ -10,5 +10,6 @@ GROUPS: tuple[tuple[Subcommand, ...], ...] = (
     acting.SUBCOMMANDS,
     schedules.SUBCOMMANDS,
     moving.SUBCOMMANDS,
+    watching.SUBCOMMANDS,
 )
 SUBCOMMANDS = {subcommand.name: subcommand for group in GROUPS for subcommand in group}

@@ -1,0 +1,81 @@
+"""Subcommands for the one on duty: doctor, stats."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+
+from django_tasks_durable.authoring.registry import registered
+from django_tasks_durable.management import table
+from django_tasks_durable.management.tasks.subcommands import Options, Subcommand
+from django_tasks_durable.management.tasks.terminal import Terminal
+from django_tasks_durable.snapshots import health, house
+from django_tasks_durable.snapshots.text import duration, one_line, plain
+
+HEADINGS = ("QUEUE", "DUE", "LATER", "HELD", "WAITING", "OLDEST DUE", "WORKERS")
+
+
+def _takes_a_worker(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--worker", metavar="ID", help="Only say whether this worker is alive (its id, or what --worker-id called it)."
+    )
+
+
+def _doctor(terminal: Terminal, options: Options) -> None:
+    """Exit with 1 when something is broken, so that a probe can ask."""
+    if options["worker"]:
+        _one_worker(terminal, options["worker"])
+        return
+    findings = health.diagnose(using=terminal.using, known=registered())
+    is_well = all(finding.severity != health.ERROR for finding in findings)
+    if terminal.as_json:
+        terminal.json({"healthy": is_well, "findings": [finding.as_dict() for finding in findings]})
+    else:
+        for finding in findings:
+            terminal.line(f"{finding.severity.upper():8} {one_line(finding.message)}")
+            terminal.line(f"         {one_line(finding.hint)}")
+        terminal.line("Nothing is wrong." if not findings else f"{len(findings)} finding(s).")
+    if not is_well:
+        sys.exit(1)
+
+
+def _one_worker(terminal: Terminal, name: str) -> None:
+    condition = health.worker_condition(name, using=terminal.using)
+    if terminal.as_json:
+        terminal.json({"worker": name, "condition": condition or "unknown"})
+    else:
+        terminal.line(f"{plain(name)}: {condition or 'unknown'}")
+    if condition != "alive":
+        sys.exit(1)
+
+
+def _stats(terminal: Terminal, options: Options) -> None:
+    found = health.queues(using=terminal.using)
+    overview = house.overview(using=terminal.using)
+    if terminal.as_json:
+        terminal.json({"overview": overview.as_dict(), "queues": [queue.as_dict() for queue in found]})
+        return
+    terminal.line(", ".join(f"{state.value} {count}" for state, count in overview.counts.items()))
+    terminal.line(
+        f"{overview.workers_alive} worker(s) alive, {overview.waits_pending} question(s) waiting for an answer"
+    )
+    rows = [
+        (
+            one_line(queue.queue_name), str(queue.due), str(queue.later), str(queue.held), str(queue.waiting),
+            duration(queue.oldest_due_seconds) if queue.oldest_due_seconds is not None else "-", str(queue.workers_alive),
+        )
+        for queue in found
+    ]  # fmt: skip
+    for row in table.aligned([HEADINGS, *rows]) if rows else ():
+        terminal.line(row)
+
+
+SUBCOMMANDS = (
+    Subcommand(
+        "doctor",
+        "Say what keeps work from being done and what to do; exit with 1 if something is broken.",
+        _takes_a_worker,
+        _doctor,
+    ),
+    Subcommand("stats", "Count what is open, queue by queue.", lambda parser: None, _stats),
+)

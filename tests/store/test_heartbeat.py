@@ -1,0 +1,70 @@
+"""What a heartbeat tells those who watch the worker from outside."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from django_tasks_durable.conf import Options
+from django_tasks_durable.store import vendors
+from django_tasks_durable.worker.heartbeat import Heartbeat
+from django_tasks_durable.worker.loop import WorkerSettings
+from tests.store import acts
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def worker(session: vendors.Session, tmp_path: Path) -> Any:
+    """A worker as far as its heartbeat knows it."""
+    acts.register(session)
+    return SimpleNamespace(
+        options=Options(),
+        settings=WorkerSettings(health_file=tmp_path / "alive"),
+        using="default",
+        worker_id=acts.WORKER,
+        writer=SimpleNamespace(lock=threading.Lock(), held={}),
+        declared_dead=lambda worker_id: None,
+    )
+
+
+@pytest.fixture
+def heartbeat(worker: Any) -> Iterator[Heartbeat]:
+    """Its heartbeat, whose connection is closed in the end."""
+    made = Heartbeat(worker)
+    yield made
+    made.stop()
+    made.run()
+
+
+def test_each_heartbeat_renews_the_health_file(worker: Any, heartbeat: Heartbeat) -> None:
+    file = worker.settings.health_file
+    heartbeat.beat()
+    assert file.read_text() == f"{acts.WORKER}\n"
+    first = file.stat().st_mtime_ns
+    heartbeat.beat()
+    assert file.stat().st_mtime_ns > first
+    assert [each.name for each in file.parent.iterdir()] == ["alive"]
+
+
+def test_one_that_fails_does_not(worker: Any, heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("django_tasks_durable.store.workers.beat", lambda *args, **kwargs: 1 / 0)
+    heartbeat.beat()
+    assert heartbeat.failures == 1
+    assert not worker.settings.health_file.exists()
+
+
+def test_a_file_that_cannot_be_written_is_no_failed_heartbeat(
+    worker: Any, heartbeat: Heartbeat, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker.settings = WorkerSettings(health_file=worker.settings.health_file.parent / "missing" / "alive")
+    with caplog.at_level(logging.WARNING, "django_tasks_durable.worker"):
+        heartbeat.beat()
+    assert heartbeat.failures == 0
+    assert "cannot be written" in caplog.text
