@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from django_tasks_durable import (
     MemorySnapshots,
+    SnapshotStore,
     clear_snapshots,
     delete_snapshot,
     delete_snapshots,
@@ -60,6 +62,15 @@ def test_the_contract_finds_a_store_that_overwrites_nothing_and_one_that_lends_w
         contract = type("Contract", (SnapshotStoreContract,), {"make_store": lambda self, made=store: made()})()
         with pytest.raises(AssertionError):
             getattr(contract, test)()
+
+
+@pytest.mark.seed("AW-29")
+def test_the_guide_shows_the_protocol_for_databases_that_django_has_none_for() -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs/guide/snapshots.md").read_text()
+    methods = [name for name in vars(SnapshotStore) if not name.startswith("_")]
+    assert sorted(methods) == ["close", "delete", "list", "load", "save"]
+    assert all(f"| `{name}(" in guide for name in methods)
+    assert {"MongoDB", "libSQL", "SnapshotStoreContract"} <= set(re.findall(r"\w+", guide))
 
 
 @pytest.fixture

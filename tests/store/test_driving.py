@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 
 from django_tasks_durable import signals, testing
@@ -14,7 +15,7 @@ from django_tasks_durable.exceptions import AlreadyRunning, NotWaiting, RunNotFo
 from django_tasks_durable.models import Step, TaskRun, Worker
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import RunStatus
-from django_tasks_durable.store import control, vendors
+from django_tasks_durable.store import control, vendors, workers
 from django_tasks_durable.store.database import DatabaseStore
 from django_tasks_durable.store.database_seat import DatabaseSeat
 from tests.engine import samples
@@ -193,6 +194,53 @@ def test_an_answer_to_a_run_that_is_not_there_is_refused(store: DatabaseStore) -
     with pytest.raises(NotWaiting, match="wait:9"):
         samples.chat.resume("demo", 1, path="wait:9", store=store)
     assert acts.everything() == before
+
+
+@pytest.mark.seed("AW-P7")
+def test_a_lease_that_cannot_be_let_go_of_harms_nobody(store: DatabaseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any) -> None:
+        raise OSError("the database is gone")
+
+    monkeypatch.setattr(workers, "leave", fail)
+    assert counting.invoke(2, run_id="demo", store=store) == 2
+    assert store.glance("demo").status is RunStatus.SUCCESSFUL
+    monkeypatch.undo()
+    assert counting.invoke(2, run_id="demo-2", store=store) == 2
+
+
+@pytest.mark.seed("AW-P1")
+def test_a_run_that_is_not_to_be_kept_is_gone_after_its_success_and_stays_after_an_error(store: DatabaseStore) -> None:
+    @local(retention=0)
+    def body(context: Any, fails: bool) -> int:
+        context.step("done", int)
+        if fails:
+            raise ValueError("ouch")
+        return 1
+
+    assert body.invoke(False, run_id="good", store=store) == 1
+    with pytest.raises(ValueError, match="ouch"):
+        body.invoke(True, run_id="bad", store=store)
+    call_command("prunetasks", verbosity=0)
+    with pytest.raises(RunNotFound):
+        store.glance("good")
+    assert [record.path for record in store.glance("bad").checkpoints] == ["step:done"]
+
+
+@pytest.mark.seed("AW-P10")
+def test_a_store_that_fails_to_load_save_or_end_fails_the_call_and_loses_nothing(
+    store: DatabaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(samples.chat.stream("job", run_id="demo", store=store))
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError("the disk is full")
+
+    for name in ("history.read", "commit"):
+        with monkeypatch.context() as broken, pytest.raises(OSError, match="disk is full"):
+            broken.setattr(f"django_tasks_durable.store.inline.{name}", fail)
+            samples.chat.resume("demo", {"message": "ok"}, store=store).result()
+        Worker.objects.update(heartbeat_at="2000-01-01T00:00:00+00:00")
+    assert samples.chat.invoke("job", run_id="demo", store=store) == ["job", {"message": "ok"}]
 
 
 # --- with a heartbeat
