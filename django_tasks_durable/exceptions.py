@@ -581,13 +581,13 @@ class SnapshotDecode(DurableError, ValueError):
 
 
 class VersionMismatch(DurableError):
-    """A snapshot was made by another version of its task, and nothing leads from there to here."""
+    """A run or a snapshot is of another version of its task's code, and nothing leads from there to here."""
 
     code = "VERSION_MISMATCH"
 
     def __init__(self, stored: int, current: int, problem: str) -> None:
         self.stored, self.current = stored, current
-        super().__init__(f"The snapshot is of version {stored} of its task, the code is version {current}: {problem}")
+        super().__init__(f"It is of version {stored} of its task, the code is version {current}: {problem}")
 
 
 class AlreadyRunning(DurableError):

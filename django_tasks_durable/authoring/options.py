@@ -38,6 +38,7 @@ class TaskOptions:
     returns seconds, or None to give up. With ``compensate_on_cancel`` a run that is cancelled undoes what its steps did.
     ``retention`` is how many seconds a run is kept that ended well.
     ``schedule`` is cron(...), every(...) or a list of them.
+    ``version`` is that of the code; with ``pin_version`` a run of another version waits for a worker that has it.
     """
 
     max_attempts: int | None = None
@@ -46,6 +47,8 @@ class TaskOptions:
     timeout: float | None = None
     compensate_on_cancel: bool = False
     retention: float | None = None
+    version: int = 1
+    pin_version: bool = False
     # Out of the hash, because a mapping has none; tasks are hashable.
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     keys: Keys = NO_KEYS
@@ -55,6 +58,7 @@ class TaskOptions:
     def __post_init__(self) -> None:
         _expect_count("max_attempts", self.max_attempts)
         _expect_count("max_deliveries", self.max_deliveries)
+        _expect_count("version", self.version)
         if self.backoff is not None and not callable(self.backoff):
             raise TypeError(f"backoff={self.backoff!r}: give a Backoff or a function of (exception, task_result).")
         timeout = self.timeout.total_seconds() if isinstance(self.timeout, timedelta) else self.timeout
@@ -62,8 +66,9 @@ class TaskOptions:
             isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0
         ):
             raise ValueError(f"timeout={self.timeout!r}: give the seconds that an attempt may take, or a timedelta.")
-        if not isinstance(self.compensate_on_cancel, bool):
-            raise TypeError(f"compensate_on_cancel={self.compensate_on_cancel!r}: give True or False.")
+        for name in ("compensate_on_cancel", "pin_version"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r}: give True or False.")
         if not isinstance(self.metadata, Mapping):
             raise TypeError(f"metadata={self.metadata!r}: give a mapping.")
         retention = seconds_from(self.retention)

@@ -16,7 +16,7 @@ from django_tasks_durable.primitives import clock
 from . import driver
 from .keys import KEY_NAMES
 from .options import DEFAULTS, NAMES, TaskOptions, refuse_unknown
-from .registry import get_task, register, registered
+from .registry import Migration, get_task, register, register_migration, registered
 from .streaming import AsyncRunStream, RunOutcome, RunStream, SliceResult
 
 if TYPE_CHECKING:
@@ -76,6 +76,24 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
         if chosen := {name: value for name, value in options.items() if value is not None}:
             changes["options"] = self.options.changed(chosen)
         return replace(self, **changes)
+
+    def migrates(self, version: int) -> Callable[[Migration], Migration]:
+        """Say how the history of a run of this version is led to the next: a function from a document to a document.
+
+        Compose it of rename_key(), remove_key() and transform_value().
+        """
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise ValueError(f"migrates({version!r}): give the version that it begins with, a whole number from 1.")
+        if version >= self.options.version:
+            raise ValueError(
+                f"{self.name}.migrates({version}) leads to version {version + 1}, its code is {self.options.version}."
+            )
+
+        def known(migration: Migration) -> Migration:
+            register_migration(self.module_path, version, migration)
+            return migration
+
+        return known
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundTask[R]:
         """Return the task with its arguments, for context.gather()."""

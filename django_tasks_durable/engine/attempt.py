@@ -16,7 +16,7 @@ from django_tasks_durable.exceptions import RunCancelled
 from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, RunStore, Started, Verdict
 
-from . import outcomes, unwinding
+from . import outcomes, unwinding, versions
 from .bodies import CURRENT
 from .canceller import Canceller
 from .context import DurableContext
@@ -43,9 +43,8 @@ def execute(claimed: ClaimedRun, store: RunStore, control: AttemptControl) -> En
     outcome: Outcome | None = None
     try:
         call = prepare(slice)
-        announce(slice)
-        undoing = unwinding.resumed(slice)
-        if undoing is None:
+        outcome, undoing = begin(slice)
+        if outcome is None and undoing is None:
             value = _perform(slice, call)
             outcome = outcomes.of_value(slice, value)
     except BaseException as error:
@@ -61,9 +60,8 @@ async def aexecute(claimed: ClaimedRun, store: RunStore, control: AttemptControl
     outcome: Outcome | None = None
     try:
         call = prepare(slice)
-        await aannounce(slice)
-        undoing = unwinding.resumed(slice)
-        if undoing is None:
+        outcome, undoing = await abegin(slice)
+        if outcome is None and undoing is None:
             with stop, track_subtasks(slice):
                 value = await arun(slice, root(slice, call))
             outcome = outcomes.of_value(slice, value)
@@ -86,6 +84,24 @@ def is_async(task: Task[..., Any]) -> bool:
 
 
 # --- the steps of the pipeline
+
+
+def begin(slice: Slice) -> tuple[Outcome | None, Unwinding | None]:
+    """Make ready for the body. Return what is to be done in its place: an outcome, or the unwinding that began before."""
+    outcome = run(slice, versions.led(slice))
+    if outcome is not None:
+        return outcome, None
+    announce(slice)
+    return None, unwinding.resumed(slice)
+
+
+async def abegin(slice: Slice) -> tuple[Outcome | None, Unwinding | None]:
+    """See begin()."""
+    outcome = await arun(slice, versions.led(slice))
+    if outcome is not None:
+        return outcome, None
+    await aannounce(slice)
+    return None, unwinding.resumed(slice)
 
 
 def announce(slice: Slice) -> None:

@@ -139,6 +139,7 @@ def _ordered(
         metadata=codec.encode(dict(options.metadata), where="metadata", limit=settings.max_payload_bytes),
         max_attempts=attempts,
         max_deliveries=deliveries,
+        code_version=options.version,
     )
 
 

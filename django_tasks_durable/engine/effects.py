@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django_tasks_durable.primitives.writes import Append, AtomicBody, SaveCheckpoint, SaveState, Spawn
+from django_tasks_durable.primitives.writes import Append, AtomicBody, Migrated, SaveCheckpoint, SaveState, Spawn
 
 if TYPE_CHECKING:
     from .bodies import Body
@@ -34,7 +34,7 @@ class Atomic:
 class Durable:
     """Hand over a fact and go on when it is durable."""
 
-    write: SaveCheckpoint | SaveState | Append | Spawn
+    write: SaveCheckpoint | SaveState | Append | Migrated | Spawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from django_tasks_durable.exceptions import (
     SuspensionSwallowed,
     TaskTimeout,
     UnknownTask,
+    VersionMismatch,
 )
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.writes import (
@@ -42,7 +43,7 @@ from .slice import Slice
 logger = logging.getLogger("django_tasks_durable.engine")
 
 # Trying again would end the same way.
-HOPELESS = (NonRetryable, Drift, SuspensionSwallowed, UnknownTask)
+HOPELESS = (NonRetryable, Drift, SuspensionSwallowed, UnknownTask, VersionMismatch)
 
 
 def of_value(slice: Slice, value: Any) -> Outcome:

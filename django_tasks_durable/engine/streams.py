@@ -214,9 +214,8 @@ class AsyncStream:
         outcome: Outcome | None = None
         try:
             call = prepare(slice)
-            await attempt.aannounce(slice)
-            undoing = unwinding.resumed(slice)
-            if undoing is None:
+            outcome, undoing = await attempt.abegin(slice)
+            if outcome is None and undoing is None:
                 with track_subtasks(slice):
                     async for partial in aflow(slice, root(slice, call), values.append):
                         yield await self.ask(self._course.item, partial)

@@ -30,6 +30,10 @@ class TaskRun(models.Model):
     wake_reason = models.CharField(max_length=12, choices=WakeReason.choices, default=WakeReason.NONE, blank=True)
     version = models.PositiveIntegerField(default=1, help_text=_("Rises with every change of this row."))
 
+    code_version = models.PositiveIntegerField(
+        default=1, help_text=_("Version of the task's code that its history is of.")
+    )
+
     args = models.TextField(default="[]")
     kwargs = models.TextField(default="{}")
     options = models.TextField(default="{}")

@@ -35,6 +35,7 @@ class PortableRun:
     max_attempts: int = 1
     max_deliveries: int = 3
     inbox: int = 0
+    code_version: int = 1
     enqueued_at: datetime | None = None
     run_after: datetime | None = None
     due_at: datetime | None = None

@@ -26,6 +26,7 @@ class StepKind(models.TextChoices):
     STARTED = "started", pgettext_lazy("Step", "Started")
     STEP = "step", pgettext_lazy("Step", "Step")
     COMPENSATED = "compensated", pgettext_lazy("Step", "Compensation")
+    MIGRATED = "migrated", pgettext_lazy("Step", "Led to newer code")
     PATCHED = "patched", pgettext_lazy("Step", "Change of code")
     LOG = "log", pgettext_lazy("Step", "Log")
     EVENT = "event", pgettext_lazy("Step", "Event")
@@ -87,6 +88,7 @@ class WakeReason(models.TextChoices):
     OPERATOR = "operator", pgettext_lazy("Wake", "operator")
     STALE = "stale", pgettext_lazy("Wake", "worker lost")
     RELEASED = "released", pgettext_lazy("Wake", "given back")
+    VERSION = "version", pgettext_lazy("Wake", "for another version of the code")
     CHILD = "child", pgettext_lazy("Wake", "news of a child")
     POLL = "poll", pgettext_lazy("Wake", "polling")
 

@@ -120,6 +120,7 @@ class ChildRun:
     metadata: str
     max_attempts: int
     max_deliveries: int
+    code_version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +226,7 @@ class ClaimedRun:
     errors: str
     last_sequence: int = 0
     worker_id: str = ""
+    code_version: int = 1
     holds_keys: bool = False
     parent_id: UUID | None = None
     stage: Stage = UNSTAGED
@@ -283,6 +285,20 @@ class Append:
     """One more line in the timeline: a log line or a partial result."""
 
     lease: Lease
+    line: Line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """The history was led to another version of the code; it is written anew, in this order.
+
+    Of the waits only paths and positions change; each is known by its token, and one that is not named is no longer there.
+    """
+
+    lease: Lease
+    code_version: int
+    checkpoints: tuple[CheckpointRecord, ...]
+    waits: tuple[WaitRecord, ...]
     line: Line
 
 
@@ -359,7 +375,7 @@ class Released:
 
 
 Outcome = Succeeded | Failed | Suspended | Cancelled | Released
-Write = Started | SaveCheckpoint | SaveState | Spawn | Append | SetProgress | Outcome
+Write = Started | SaveCheckpoint | SaveState | Spawn | Append | Migrated | SetProgress | Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,13 +42,14 @@ def insert(session: Session, born: Sequence[tuple[UUID, ChildRun]], now: datetim
     moment = session.moment(now)
     session.execute_many(
         f"INSERT INTO {RUNS} (id, args, kwargs, {intake.SHARED}, {intake.COMMON}, {keys.COLUMNS}, parent_id, parent_path, "
-        f"outlives_parent, awaited, enqueued_at, due_at) VALUES ({', '.join(['%s'] * 13)}, {intake.COMMON_VALUES}, "
+        f"outlives_parent, awaited, enqueued_at, due_at) VALUES ({', '.join(['%s'] * 14)}, {intake.COMMON_VALUES}, "
         f"{intake.WITHOUT_KEYS}, %s, %s, %s, '', %s, %s)",
         [
             (
                 session.uuid(child.run_id), child.args, child.kwargs, child.task_path, child.backend, child.queue_name,
                 child.priority, -child.priority, session.moment(child.run_after), child.options, child.metadata,
-                child.max_attempts, child.max_deliveries, session.uuid(parent_id), child.path, child.outlives_parent, moment,
+                child.max_attempts, child.max_deliveries, child.code_version, session.uuid(parent_id), child.path,
+                child.outlives_parent, moment,
                 session.moment(max(now, child.run_after) if child.run_after else now),
             )
             for parent_id, child in born

@@ -16,7 +16,7 @@ from django_tasks_durable.primitives.marks import POLLED, TRY
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 from django_tasks_durable.primitives.writes import StateRecord, Verdict
 
-from . import children, keys
+from . import children, keys, rewriting
 from .awaiting import as_text
 from .deltas import Delta
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
@@ -339,6 +339,8 @@ def _update(session: Session, delta: Delta, status: RunStatus, now: datetime, ro
         changes |= _ending(session, delta, status, now)
     if delta.checkpoints:
         changes |= {"crashes": 0, "deliveries": 0}
+    if delta.rewritten is not None:
+        changes["code_version"] = delta.rewritten.code_version
     if delta.has_progress:
         changes["progress_at"] = moment
         changes |= {
@@ -406,6 +408,8 @@ def _ending(session: Session, delta: Delta, status: RunStatus, now: datetime) ->
 def _insert_history(session: Session, deltas: Sequence[Delta], rows: dict[UUID, _Row], moment: Any) -> None:
     ids = [session.uuid(delta.lease.run_id) for delta in deltas]
     for delta in deltas:
+        if delta.rewritten is not None:
+            rewriting.clear(session, delta.lease.run_id, delta.rewritten)
         for path in delta.forget:
             session.execute(
                 f"DELETE FROM {CHECKPOINTS} WHERE run_id = %s "

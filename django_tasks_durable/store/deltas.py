@@ -19,6 +19,7 @@ from django_tasks_durable.primitives.writes import (
     ClaimedRun,
     Failed,
     Line,
+    Migrated,
     Released,
     SaveCheckpoint,
     SaveState,
@@ -74,6 +75,7 @@ class Delta:
     # How many of the lines come before the visit that the workflow enters, if it enters one.
     lines_before_visit: int | None = None
     abandon: tuple[str, ...] = ()
+    rewritten: Migrated | None = None
 
     @property
     def lease(self) -> Lease:
@@ -93,7 +95,7 @@ class Delta:
     @property
     def is_unconditional(self) -> bool:
         """Whether there is nothing to decide under the lock, and no row of another table or run to write."""
-        return self.is_decided and not self.consumed and not self.children and self.state is None
+        return self.is_decided and not (self.consumed or self.children or self.state or self.rewritten)
 
     @property
     def is_suspension(self) -> bool:
@@ -140,6 +142,10 @@ class Delta:
                 self.children.append(write.child)
                 self.lines.append(write.line)
             case Append():
+                self.lines.append(write.line)
+            case Migrated():
+                self.rewritten = write
+                self.checkpoints.extend(write.checkpoints)
                 self.lines.append(write.line)
             case SetProgress():
                 self._progress(write)

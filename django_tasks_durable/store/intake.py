@@ -29,7 +29,8 @@ ROWS_PER_STATEMENT = 1000
 
 # Columns that are the same for every run of one enqueue_many() call, then those that are not.
 SHARED = (
-    "task_path, backend, queue_name, priority, ready_rank, run_after, options, metadata, max_attempts, max_deliveries"
+    "task_path, backend, queue_name, priority, ready_rank, run_after, options, metadata, max_attempts, max_deliveries, "
+    "code_version"
 )
 COMMON = (
     "status, wake_reason, version, attempts, crashes, deliveries, worker_ids, errors, error_code, lease_worker, lease_token, "
@@ -168,6 +169,7 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str) -
             codec.encode(dict(options.metadata), where="metadata", limit=settings.max_payload_bytes),
             attempts,
             deliveries,
+            options.version,
         ),
         run_after=task.run_after,
         limit=settings.max_payload_bytes,
@@ -186,7 +188,7 @@ def _one_sql(now: str) -> str:
     # run_after in the past is due now: due_at must never lie before the enqueue, or old hours would jump the queue.
     return (
         f"WITH run AS (INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
-        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
+        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
         f"GREATEST({now}, %s::timestamptz))) "
         f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {now}) "
         "RETURNING created_at"
@@ -211,7 +213,19 @@ def _insert(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, 
 def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> None:
     ids = array_literal([row[0] for row in rows])
     places = ", ".join(
-        ["%s", "%s", "%s", "%s::smallint", "%s::smallint", "%s::timestamptz", "%s", "%s", "%s::int", "%s::int"]
+        [
+            "%s",
+            "%s",
+            "%s",
+            "%s::smallint",
+            "%s::smallint",
+            "%s::timestamptz",
+            "%s",
+            "%s",
+            "%s::int",
+            "%s::int",
+            "%s::int",
+        ]
     )
     session.execute(
         f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
@@ -246,7 +260,7 @@ def _insert_values(
     due = session.moment(max(now + delay, order.run_after) if order.run_after else now + delay)
     session.execute_many(
         f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
-        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
+        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
         [(session.uuid(run_id), args, kwargs, *order.values, *held, moment, due) for run_id, args, kwargs in rows],
     )
     session.execute_many(

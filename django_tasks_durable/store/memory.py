@@ -98,6 +98,7 @@ class MemoryStore:
         max_attempts: int = 1,
         run_after: datetime | None = None,
         keys: Keys = NO_KEYS,
+        code_version: int = 1,
     ) -> UUID:
         """Put a run into the store and return its id.
 
@@ -129,6 +130,7 @@ class MemoryStore:
                 queue_name=queue_name,
                 priority=priority,
                 max_attempts=max_attempts,
+                code_version=code_version,
                 enqueued_at=now,
                 run_after=run_after,
                 due_at=max(due_at, run_after) if run_after else due_at,
@@ -206,6 +208,7 @@ class MemoryStore:
                 errors=run.errors,
                 last_sequence=len(run.lines),
                 worker_id=self.worker_id,
+                code_version=run.code_version,
                 parent_id=run.parent_id,
                 stage=run.stage,
             )
@@ -428,6 +431,7 @@ class MemoryStore:
             backend=child.backend,
             queue_name=child.queue_name,
             priority=child.priority,
+            code_version=child.code_version,
             max_attempts=child.max_attempts,
             enqueued_at=now,
             run_after=child.run_after,

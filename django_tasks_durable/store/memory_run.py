@@ -50,6 +50,7 @@ class MemoryRun:
     attempts: int = 0
     crashes: int = 0
     inbox: int = 0
+    code_version: int = 1
     worker_ids: str = "[]"
     errors: str = "[]"
     error_code: str = ""
@@ -104,6 +105,10 @@ class MemoryRun:
 
 def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime) -> None:
     """Change a run by what an attempt handed over; ``status`` is None while the attempt goes on."""
+    if delta.rewritten is not None:
+        run.code_version = delta.rewritten.code_version
+        run.checkpoints.clear()
+        run.waits = {wait.path: wait for wait in delta.rewritten.waits}
     if any(record.path in run.checkpoints for record in delta.checkpoints):
         raise AssertionError(f"Run {run.id}: a checkpoint is never changed.")
     for path in delta.forget:

@@ -82,6 +82,7 @@ class MemorySeats(DrivenStore):
             queue_name=task.queue_name,
             priority=task.priority,
             max_attempts=options.max_attempts or settings.max_attempts,
+            code_version=options.version,
         )
         return MemorySeat(self.store, run_id)
 

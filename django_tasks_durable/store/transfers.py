@@ -25,7 +25,7 @@ from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 
 LIMITS = ("attempts", "max_attempts", "max_deliveries")
 PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids")
-PLAIN = ("task_path", "backend", "queue_name", "priority", "inbox", "error_code", *LIMITS)
+PLAIN = ("task_path", "backend", "queue_name", "priority", "inbox", "error_code", "code_version", *LIMITS)
 INSTANTS = ("enqueued_at", "run_after", "due_at", "started_at", "finished_at")
 PROGRESS = {"percent": "progress_percent", "label": "progress_label", "meta": "progress_meta"}
 CHECKPOINT_COLUMNS = "path, kind, position, fingerprint, failed, value, seconds"

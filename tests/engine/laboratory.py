@@ -46,6 +46,7 @@ class Bench:
         self.task = task
         self.store = store or MemoryStore()
         created.setdefault("max_attempts", task.options.max_attempts or 1)
+        created.setdefault("code_version", task.options.version)
         self.run_id: UUID = self.store.create(
             task.module_path, codec.encode(list(args)), options=task.options.snapshot(), **created
         )

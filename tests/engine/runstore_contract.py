@@ -6,6 +6,7 @@ The subclass gives the fixture ``house``; the tests know nothing else of the sto
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -24,6 +25,7 @@ from django_tasks_durable.primitives.writes import (
     Failed,
     Line,
     MessageRecord,
+    Migrated,
     Released,
     RunStore,
     SaveCheckpoint,
@@ -207,11 +209,25 @@ class RunStoreContract:
             "suspension": parked(claimed),
             "cancellation": Cancelled(lease=lease),
             "release": Released(lease=lease),
+            "migration": Migrated(
+                lease=lease, code_version=2, checkpoints=(), waits=(), line=Line(kind=StepKind.MIGRATED)
+            ),
         }
 
     @pytest.mark.parametrize(
         "kind",
-        ["started", "checkpoint", "line", "progress", "success", "failure", "suspension", "cancellation", "release"],
+        [
+            "started",
+            "checkpoint",
+            "line",
+            "progress",
+            "success",
+            "failure",
+            "suspension",
+            "cancellation",
+            "release",
+            "migration",
+        ],
     )
     def test_a_lost_lease_writes_nothing(self, house: House, kind: str) -> None:
         claimed, store = self.claimed(house)
@@ -222,6 +238,40 @@ class RunStoreContract:
         with pytest.raises(LeaseLost):
             store.commit(self.writes(claimed)[kind]).result(10)
         assert (house.lines(claimed.run_id), vars_of(house.look(claimed.run_id))) == before
+
+    def test_a_history_is_written_anew_in_its_new_order(self, house: House) -> None:
+        claimed, store = self.claimed(house)
+        store.submit(step(claimed.lease, "step:a", 0))
+        store.submit(step(claimed.lease, "step:b", 1))
+        store.commit(parked(claimed)).result(10)
+        house.answer(claimed.run_id, 1)
+        second, store = self.again(house, claimed)
+        before = store.history(second)
+        records = (
+            replace(before.checkpoints[1], path="step:c", position=0),
+            replace(before.checkpoints[0], position=1),
+        )
+        waits = (replace(before.waits[0], path="wait:other", position=2),)
+        line = Line(kind=StepKind.MIGRATED, message="led")
+        store.commit(Migrated(lease=second.lease, code_version=7, checkpoints=records, waits=waits, line=line)).result(
+            10
+        )
+        after = store.history(second)
+        assert [(each.path, each.position) for each in after.checkpoints] == [("step:c", 0), ("step:a", 1)]
+        assert [(each.path, each.position, each.answer) for each in after.waits] == [("wait:other", 2, "1")]
+        assert house.lines(claimed.run_id)[-1] == ("migrated", "led")
+        store.commit(Released(lease=second.lease)).result(10)
+        third, _ = self.again(house, claimed)
+        assert (second.code_version, third.code_version) == (1, 7)
+
+    def test_a_wait_that_newer_code_does_not_ask_is_gone(self, house: House) -> None:
+        claimed, store = self.claimed(house)
+        store.commit(parked(claimed)).result(10)
+        house.answer(claimed.run_id, 1)
+        second, store = self.again(house, claimed)
+        line = Line(kind=StepKind.MIGRATED)
+        store.commit(Migrated(lease=second.lease, code_version=2, checkpoints=(), waits=(), line=line)).result(10)
+        assert not store.history(second).waits
 
     def test_a_lost_lease_stays_lost_when_the_run_is_taken_by_another(self, house: House) -> None:
         claimed, store = self.claimed(house)

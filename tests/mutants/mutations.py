@@ -348,6 +348,16 @@ MUTANTS = [
         tests="tests/store/test_contract.py",
     ),
     _mutant(
+        "a history is led to newer code and not written",
+        (STORE + "deltas.py", "not self.children and self.rewritten is None", "not self.children"),
+        tests="tests/store/test_contract.py", on="postgresql",
+    ),
+    _mutant(
+        "a run of other code begins all the same",
+        (ENGINE + "versions.py", "    if claimed.code_version == options.version:", "    if True:"),
+        tests="tests/engine/test_versions.py",
+    ),
+    _mutant(
         "a patch is durable some time",
         (ENGINE + "tries.py", "    yield from settled(frame.slice)\n", ""),
         tests="tests/engine/test_patches.py",

@@ -17,7 +17,7 @@ from django_tasks_durable.store import memory_transfers, transfers
 from django_tasks_durable.store.memory import MemoryStore
 
 from . import causes, durable
-from .shapes import FORMAT, LOWEST_VERSION, RESUME_STATE, dumps, pairs_of
+from .shapes import FORMAT, RESUME_STATE, dumps, pairs_of
 from .telling import Teller
 from .validation import assert_valid_snapshot
 
@@ -29,7 +29,7 @@ def export_snapshot(
     *,
     store: MemoryStore | None = None,
     using: str | None = None,
-    version: int = LOWEST_VERSION,
+    version: int | None = None,
     definition: str = "",
     metadata: Mapping[str, Any] | None = None,
     with_tokens: bool = False,
@@ -37,8 +37,10 @@ def export_snapshot(
 ) -> dict[str, Any]:
     """Return the snapshot of a run: plain JSON that restore() reads, and that other programs know as a WorkflowSnapshot.
 
-    The run is given by its id in the database, by its name in a ``store``, or read already. ``version`` and ``definition``
-    say which code left it. The tokens of its questions, which let anybody answer, are left out unless asked for.
+    The run is given by its id in the database, by its name in a ``store``, or read already. ``version`` (the run's own
+    by default) and ``definition`` say which code left it. The tokens of its questions, which let anybody answer, are left
+    out unless asked for.
+
     Raise RunNotFound, NotSerializable for ``metadata``, and SnapshotDecode for stored text that is damaged; with ``lossy``,
     values without a form are None and each has an entry under ``warnings``.
     """
@@ -51,7 +53,7 @@ def export_snapshot(
         "steps": {record.path: told.step(record) for record in found.checkpoints},
         "execution": _execution(found),
         "metadata": _metadata(found, definition, told, teller, metadata),
-        "durable": told.rest(version, with_tokens=with_tokens),
+        "durable": told.rest(version or found.code_version, with_tokens=with_tokens),
     }
     if teller.warnings:
         document["warnings"] = teller.warnings

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django_tasks_durable.authoring.backoff import Backoff
-from django_tasks_durable.authoring.tasks import TaskOptions
+from django_tasks_durable.authoring.tasks import TaskOptions, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import HARD_PAYLOAD_BYTES, durable_aliases, get_options
 from django_tasks_durable.exceptions import DurableError, PayloadTooLarge, SnapshotDecode
@@ -55,6 +55,7 @@ def run_of(snapshot: Snapshot, task: Task[..., Any]) -> tuple[PortableRun, tuple
         max_attempts=told["max_attempts"],
         max_deliveries=told["max_deliveries"],
         inbox=told["inbox"],
+        code_version=options_of(task).version,
         **{name: datetime.fromisoformat(told[name]) if told[name] else None for name in durable.INSTANTS},
         result=read.value(told["result"], "result") if "result" in told else None,
         errors=dumps(told["errors"]),

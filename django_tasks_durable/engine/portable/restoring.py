@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.authoring.registry import migrations_of
 from django_tasks_durable.authoring.tasks import get_task, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import get_options
@@ -69,7 +70,7 @@ def restore(
     workflow: str | None = None,
     definition: str | None = None,
     known_steps: Iterable[str] | None = None,
-    version: int = LOWEST_VERSION,
+    version: int | None = None,
     migrations: Mapping[int, Migration] | None = None,
     on_version_mismatch: str | Migration = "raise",
 ) -> Restored:
@@ -78,7 +79,8 @@ def restore(
     A snapshot of awaitly's says nothing of the task here, so ``task`` must, and ``args`` may; its input is the first argument
     otherwise. ``workflow``, ``definition`` and ``known_steps`` are compared with what the snapshot says, where given.
 
-    A snapshot of an older ``version`` is led up by ``migrations``. When that cannot be, ``on_version_mismatch`` decides:
+    A snapshot of an older ``version`` than the code (the task's by default) is led up by ``migrations`` (the task's by
+    default). When that cannot be, ``on_version_mismatch`` decides:
     ``"raise"`` raises VersionMismatch, ``"clear"`` keeps the arguments and begins anew, a function returns the snapshot as
     this version would have left it. Raise SnapshotFormat, SnapshotMismatch, SnapshotDecode, PayloadTooLarge or UnknownTask.
     """
@@ -89,13 +91,17 @@ def restore(
         raise TypeError("The source of this snapshot is a coroutine function: use arestore().")
     original = assert_valid_snapshot(found)
     _expect_workflow(original, task, workflow, definition)
-    snapshot, is_cleared = _at_version(original, version, migrations or {}, on_version_mismatch)
+    task = get_task(_task_path(original)) if original.shape is Shape.RUN else task
+    version = _version_here(task) if version is None else version
+    known = migrations_of(task.module_path) if migrations is None and task is not None else migrations
+    snapshot, is_cleared = _at_version(original, version, known or {}, on_version_mismatch)
     if known_steps is not None:
-        known = set(known_steps)
-        if unknown := [key for key in snapshot.steps if not (key in known or key.removeprefix("step:") in known)]:
-            raise SnapshotMismatch("steps", sorted(known), unknown)
+        named = set(known_steps)
+        if unknown := [key for key in snapshot.steps if not (key in named or key.removeprefix("step:") in named)]:
+            raise SnapshotMismatch("steps", sorted(named), unknown)
     if snapshot.shape is Shape.RUN:
-        run, remarks = reading.run_of(snapshot, get_task(_task_path(snapshot)))
+        assert task is not None, "a snapshot of ours says which task it is of"
+        run, remarks = reading.run_of(snapshot, task)
     else:
         run, remarks = _foreign(snapshot, task, args, kwargs)
     if is_cleared:
@@ -149,6 +155,10 @@ def _at_version(
     return assert_valid_snapshot(document), False
 
 
+def _version_here(task: Task[..., Any] | None) -> int:
+    return LOWEST_VERSION if task is None else options_of(task).version
+
+
 def _cleared(run: PortableRun) -> PortableRun:
     return PortableRun(
         task_path=run.task_path,
@@ -161,6 +171,7 @@ def _cleared(run: PortableRun) -> PortableRun:
         priority=run.priority,
         max_attempts=run.max_attempts,
         max_deliveries=run.max_deliveries,
+        code_version=run.code_version,
     )
 
 
@@ -198,6 +209,7 @@ def _new_run(task: Task[..., Any]) -> PortableRun:
     max_attempts = options.max_attempts or settings.max_attempts
     return PortableRun(
         task_path=task.module_path,
+        code_version=options.version,
         options=options.snapshot(),
         metadata=codec.encode(dict(options.metadata)),
         backend=task.backend,
