@@ -136,21 +136,25 @@ def wake_parents(session: Session, parent_ids: Collection[UUID]) -> Woken:
     queues: dict[UUID, str] = {}
     busy: set[UUID] = set()
     for marks, ids in _portions(session, parent_ids):
+        # Who is neither held nor waits for a child will look after this, if ever.
+        concerned = session.execute(
+            f"SELECT id FROM {RUNS} WHERE id IN ({marks}) AND (status IN {HELD} OR (status = 'WAITING' AND awaited <> ''))",
+            ids,
+        )
+        if not concerned:
+            continue
+        wanted = [row[0] for row in concerned]
         with session.transaction():
             rows = session.execute(
-                f"SELECT id, status, awaited, queue_name FROM {RUNS} WHERE id IN ({marks}) "
+                f"SELECT id, status, awaited, queue_name FROM {RUNS} WHERE id IN ({', '.join(['%s'] * len(wanted))}) "
                 f"AND status IN ('WAITING', 'CLAIMED', 'RUNNING') ORDER BY id {session.brand.lock}{session.brand.skip}",
-                ids,
+                wanted,
             )
-            held = {session.as_uuid(row[0]) for row in rows}
             for run_id, status, text, queue_name in rows:
                 if status == RunStatus.WAITING and text and have_news(session, from_text(text)):
                     _wake(session, run_id)
                     queues[session.as_uuid(run_id)] = queue_name
-            waiting = session.execute(
-                f"SELECT id FROM {RUNS} WHERE id IN ({marks}) AND status IN ('WAITING', 'CLAIMED', 'RUNNING')", ids
-            )
-        busy |= {session.as_uuid(run_id) for (run_id,) in waiting} - held
+        busy |= {session.as_uuid(run_id) for run_id in wanted} - {session.as_uuid(row[0]) for row in rows}
     return Woken(queues, frozenset(busy))
 
 

@@ -403,8 +403,7 @@ MUTANTS = [
     ),
     _mutant(
         "a parent that an attempt holds is not locked",
-        (STORE + "children.py", "f\"AND status IN ('WAITING', 'CLAIMED', 'RUNNING') ORDER BY id {session.brand.lock}{session.brand.skip}\"", "f\"AND status = 'WAITING' ORDER BY id {session.brand.lock}{session.brand.skip}\""),
-        (STORE + "children.py", "f\"SELECT id FROM {RUNS} WHERE id IN ({marks}) AND status IN ('WAITING', 'CLAIMED', 'RUNNING')\", ids", "f\"SELECT id FROM {RUNS} WHERE id IN ({marks}) AND status = 'WAITING'\", ids"),
+        (STORE + "children.py", "(status IN {HELD} OR (status = 'WAITING' AND awaited <> ''))", "(status = 'WAITING' AND awaited <> '')"),
         tests="tests/store/test_children.py", on="postgresql mariadb",
     ),
     _mutant(
