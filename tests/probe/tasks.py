@@ -17,6 +17,8 @@ from tests.probe import effects
 from tests.probe.journal import deed
 from tests.probe.models import Effect
 
+from . import workflows as workflows  # found by workers because this module is
+
 # --- well behaved
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django_tasks_durable.exceptions import InvalidTransition, RunNotFound, Unkn
 from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
 from django_tasks_durable.primitives.status import RunStatus, StepKind
 from tests.probe import journal
+from tests.probe.workflows import ACounting, Counting
 
 from .workflows import GuessGame, IntervalPayment, Onboarding, Spinning
 
@@ -221,3 +223,26 @@ def test_what_a_failed_attempt_made_of_the_state_is_kept() -> None:
     result: Any = Straying.enqueue()
     testing.drain()
     assert Straying.of(result.id).state.tried == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("flow", [Counting, ACounting])
+def test_no_command_is_lost_while_a_worker_moves_the_workflow_on(flow: Any, manage: Any) -> None:
+    result: Any = flow.enqueue({"left": 150})
+    worker = manage("runtasks", "--interval", "0.1")
+    for _ in range(1000):
+        if flow.of(result.id).visit:
+            break
+        threading.Event().wait(0.02)
+    knocks = 0
+    for _ in range(60):
+        try:
+            knocks = flow.of(result.id).knock()
+        except InvalidTransition:
+            break
+    result.wait(timeout=30)
+    worker.terminate()
+    worker.communicate(timeout=60)
+    state = value_of(result)
+    assert (state.left, state.seen, state.knocks) == (0, list(range(1, 151)), knocks)
+    assert knocks
