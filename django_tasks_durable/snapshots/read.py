@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -167,13 +167,14 @@ def timeline(
     """Read lines of a run's timeline, ascending: those that follow ``after``, else the last ones (below ``before``)."""
     lines = Step.objects.using(using).filter(run_id=run_id)
     if after is not None:
-        return [_line(step) for step in lines.filter(sequence__gt=after).order_by("sequence")[:limit]]
+        return [line(step) for step in lines.filter(sequence__gt=after).order_by("sequence")[:limit]]
     if before is not None:
         lines = lines.filter(sequence__lt=before)
-    return [_line(step) for step in reversed(lines.order_by("-sequence")[:limit])]
+    return [line(step) for step in reversed(lines.order_by("-sequence")[:limit])]
 
 
-def _line(step: Step) -> TimelineLine:
+def line(step: Step) -> TimelineLine:
+    """Make the snapshot of a line of a timeline."""
     return TimelineLine(
         sequence=step.sequence,
         kind=StepKind(step.kind),
@@ -208,6 +209,14 @@ def checkpoints(run_id: UUID, *, limit: int = CHECKPOINT_LIMIT, using: str) -> l
 def in_state(queryset: QuerySet[TaskRun], state: State) -> QuerySet[TaskRun]:
     """Keep the runs of a queryset of ``runs()`` that are in one derived state."""
     return queryset.filter(_condition(state))
+
+
+def in_any_state(queryset: QuerySet[TaskRun], states: Iterable[State]) -> QuerySet[TaskRun]:
+    """Keep the runs of a queryset of ``runs()`` that are in one of these derived states."""
+    wanted = Q(pk__in=())
+    for state in states:
+        wanted |= _condition(state)
+    return queryset.filter(wanted)
 
 
 def _condition(state: State) -> Q:
