@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.apps import apps
 from django.core import checks
+from django.core.exceptions import SynchronousOnlyOperation
 
 from django_tasks_durable.authoring.tasks import DurableTask, register
 from django_tasks_durable.compat import (
@@ -125,6 +127,12 @@ class DurableBackend(BaseTaskBackend):
             return results.of_snapshot(read.one(result_id, using=self.settings.database))
         except RunNotFound as error:
             raise TaskResultDoesNotExist(result_id) from error
+        except SynchronousOnlyOperation as error:
+            if _is_uuid(result_id):
+                raise
+            raise TaskResultDoesNotExist(
+                f"{result_id!r} is no id of ours. An id of your own is looked for in the database: await aget_result()."
+            ) from error
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Say what is wrong with the settings of this alias."""
@@ -154,3 +162,11 @@ class DurableBackend(BaseTaskBackend):
             return
         if task_enqueued.receivers:
             task_enqueued.send(sender=type(self), task_result=result)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(str(text))
+    except ValueError:
+        return False
+    return True

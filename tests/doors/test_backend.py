@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connection, connections, transaction
 from django.test import override_settings
 from django.utils import timezone
@@ -270,6 +271,13 @@ def test_names_that_the_table_cannot_hold_are_refused(backend: DurableBackend) -
 def test_what_is_no_result_does_not_exist(backend: DurableBackend, result_id: Any) -> None:
     with pytest.raises(TaskResultDoesNotExist):
         backend.get_result(result_id)
+
+
+async def test_in_a_coroutine_an_unknown_name_is_told_apart_from_an_id(backend: DurableBackend) -> None:
+    with pytest.raises(TaskResultDoesNotExist, match="await aget_result"):
+        backend.get_result("123")
+    with pytest.raises(SynchronousOnlyOperation):
+        backend.get_result("01a1fcff-50ae-76c0-8ec8-f7ed8377d24c")
 
 
 def test_a_result_of_another_task_is_a_mismatch() -> None:
