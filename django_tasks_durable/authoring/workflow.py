@@ -112,26 +112,32 @@ class Workflow:
         return cls.task.enqueue_many(((), {"state": state}) for state in states)
 
     @classmethod
-    def stream(cls, state: Any = None, *, run_id: str | None = None, store: Any = None) -> RunStream[Any]:
-        """Run in this process and hand out what the steps yield. Without a ``run_id`` one is made."""
-        found: RunStream[Any] = cls.task.stream(state=state, run_id=run_id, store=store)
+    def stream(
+        cls, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> RunStream[Any]:
+        """Run in this process, from a snapshot if one is given, and hand out what the steps yield."""
+        found: RunStream[Any] = cls.task.stream(state=state, run_id=run_id, store=store, snapshot=snapshot)
         return found
 
     @classmethod
-    def astream(cls, state: Any = None, *, run_id: str | None = None, store: Any = None) -> AsyncRunStream[Any]:
+    def astream(
+        cls, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> AsyncRunStream[Any]:
         """See stream()."""
-        found: AsyncRunStream[Any] = cls.task.astream(state=state, run_id=run_id, store=store)
+        found: AsyncRunStream[Any] = cls.task.astream(state=state, run_id=run_id, store=store, snapshot=snapshot)
         return found
 
     @classmethod
-    def invoke(cls, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:
+    def invoke(cls, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None) -> Any:
         """Run in this process and return the final state. Raise Interrupted when it waits for an answer."""
-        return cls.task.invoke(state=state, run_id=run_id, store=store)
+        return cls.task.invoke(state=state, run_id=run_id, store=store, snapshot=snapshot)
 
     @classmethod
-    async def ainvoke(cls, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:
+    async def ainvoke(
+        cls, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> Any:
         """See invoke()."""
-        return await cls.task.ainvoke(state=state, run_id=run_id, store=store)
+        return await cls.task.ainvoke(state=state, run_id=run_id, store=store, snapshot=snapshot)
 
     @classmethod
     def resume(cls, run_id: str, answer: Any, *, token: str | None = None, store: Any) -> RunStream[Any]:

@@ -62,23 +62,37 @@ class WorkflowTask(DurableTask[..., Any]):
         result = await DurableTask.acall(self, *_context_of(given), **self._given(state))
         return self.workflow.plan.shape.of_result(result)
 
-    def stream(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
+    def stream(  # type: ignore[override]
+        self, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> Any:
         """See DurableTask.stream()."""
-        return DurableTask.stream(self, **self._given(state), run_id=run_id, store=store)
+        return DurableTask.stream(self, **self._begun(state, snapshot), run_id=run_id, store=store, snapshot=snapshot)
 
-    def astream(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
+    def astream(  # type: ignore[override]
+        self, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> Any:
         """See stream()."""
-        return DurableTask.astream(self, **self._given(state), run_id=run_id, store=store)
+        return DurableTask.astream(self, **self._begun(state, snapshot), run_id=run_id, store=store, snapshot=snapshot)
 
-    def invoke(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
+    def invoke(  # type: ignore[override]
+        self, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> Any:
         """See DurableTask.invoke()."""
-        result = DurableTask.invoke(self, **self._given(state), run_id=run_id, store=store)
+        result = DurableTask.invoke(self, **self._begun(state, snapshot), run_id=run_id, store=store, snapshot=snapshot)
         return self.workflow.plan.shape.of_result(result)
 
-    async def ainvoke(self, state: Any = None, *, run_id: str | None = None, store: Any = None) -> Any:  # type: ignore[override]
+    async def ainvoke(  # type: ignore[override]
+        self, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
+    ) -> Any:
         """See invoke()."""
-        result = await DurableTask.ainvoke(self, **self._given(state), run_id=run_id, store=store)
+        result = await DurableTask.ainvoke(
+            self, **self._begun(state, snapshot), run_id=run_id, store=store, snapshot=snapshot
+        )
         return self.workflow.plan.shape.of_result(result)
+
+    def _begun(self, state: Any, snapshot: Any) -> dict[str, Any]:
+        """Return the initial state; none for a run that a snapshot knows already, unless it is repeated."""
+        return {} if state is None and snapshot is not None else self._given(state)
 
     def _given(self, state: Any = None) -> dict[str, Any]:
         shape = self.workflow.plan.shape

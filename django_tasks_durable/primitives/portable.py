@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from .status import FINISHED, LEASED, RunStatus, WakeReason
-from .writes import CheckpointRecord, History, MessageRecord, WaitRecord
+from .writes import UNSTAGED, CheckpointRecord, History, MessageRecord, Stage, WaitRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,8 @@ class PortableRun:
 
     ``checkpoints`` stand in the order in which they were written, ``messages`` in that in which they were sent: those
     that nobody took. ``partials`` are pairs of a scope's path and the text of
-    a value. ``read_at`` is the instant at which it was read, by the clock of its store.
+    a value. ``stage`` is that of a class workflow, whose visit began after so many partials. ``read_at`` is the instant at
+    which it was read, by the clock of its store.
     """
 
     task_path: str
@@ -53,6 +54,13 @@ class PortableRun:
     waits: tuple[WaitRecord, ...] = ()
     messages: tuple[MessageRecord, ...] = ()
     partials: tuple[tuple[str, str], ...] = ()
+    stage: Stage = UNSTAGED
+    partials_before_visit: int = 0
+
+    @property
+    def arrived_stage(self) -> Stage:
+        """The stage in a timeline that begins with one line, and then has the partials."""
+        return replace(self.stage, sequence=1 + self.partials_before_visit) if self.stage.visit else self.stage
 
     @property
     def history(self) -> History:

@@ -49,6 +49,8 @@ def take_out(store: MemoryStore, name: UUID | str) -> PortableRun:
         waits=tuple(run.waits.values()),
         messages=tuple(run.messages.values()),
         partials=tuple((line.path, line.data) for line in run.lines if line.kind is StepKind.PARTIAL),
+        stage=run.stage,
+        partials_before_visit=sum(line.kind is StepKind.PARTIAL for line in run.lines[: run.stage.sequence]),
     )
 
 
@@ -93,6 +95,7 @@ def bring_in(store: MemoryStore, run: PortableRun, *, name: str | None = None, r
         lines=lines,
         checkpoints={record.path: record for record in run.checkpoints},
         waits={wait.path: wait for wait in run.waits},
+        stage=run.arrived_stage,
         messages={message.id: message for message in run.messages},
         sent=max((message.id for message in run.messages), default=0),
     )

@@ -18,7 +18,7 @@ from django_tasks_durable.primitives.ids import new_id, new_token
 from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, StepKind, WakeReason
-from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, WaitRecord
+from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, Stage, WaitRecord
 
 from . import intake, keys, vendors
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
@@ -28,6 +28,13 @@ PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker
 PLAIN = ("task_path", "backend", "queue_name", "priority", "inbox", "error_code", "code_version", *LIMITS)
 INSTANTS = ("enqueued_at", "run_after", "due_at", "started_at", "finished_at")
 PROGRESS = {"percent": "progress_percent", "label": "progress_label", "meta": "progress_meta"}
+STAGE = {
+    "state": "workflow_state",
+    "step": "workflow_step",
+    "visit": "visit",
+    "sequence": "visit_sequence",
+    "version": "state_version",
+}
 CHECKPOINT_COLUMNS = "path, kind, position, fingerprint, failed, value, seconds"
 WAIT_COLUMNS = (
     "path, kind, position, fingerprint, token, request, permission, form, event, has_default, deadline, answer"
@@ -38,6 +45,7 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
     """Read a run as it stands, with its history; it stays where it is. Holds its row meanwhile. Raise RunNotFound."""
     session = vendors.session(using)
     names = [*PAYLOADS, *PLAIN, *INSTANTS, *PROGRESS.values(), "status", "wake_reason", "cancel_requested_at"]
+    names += STAGE.values()
     identity = (session.uuid(run_id),)
     with session.transaction():
         # What an attempt commits meanwhile would be half of it in one query's answer and half in another's.
@@ -50,7 +58,7 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
             f"SELECT id, name, payload FROM {MESSAGES} WHERE run_id = %s AND consumed_path = '' ORDER BY id", identity
         )
         partials = session.execute(
-            f"SELECT path, data FROM {STEPS} WHERE run_id = %s AND kind = '{StepKind.PARTIAL}' ORDER BY sequence",
+            f"SELECT path, data, sequence FROM {STEPS} WHERE run_id = %s AND kind = '{StepKind.PARTIAL}' ORDER BY sequence",
             identity,
         )
         now = session.now_at()
@@ -67,7 +75,9 @@ def take_out(run_id: UUID, *, using: str) -> PortableRun:
         checkpoints=checkpoints,
         waits=waits,
         messages=tuple(MessageRecord(id=id, name=name, payload=payload) for id, name, payload in messages),
-        partials=tuple((path, data) for path, data in partials),
+        partials=tuple((path, data) for path, data, _ in partials),
+        stage=Stage(**{name: row[column] for name, column in STAGE.items()}),
+        partials_before_visit=sum(1 for _, _, sequence in partials if sequence <= row["visit_sequence"]),
     )
 
 
@@ -197,6 +207,7 @@ class _Arrival:
         values: dict[str, Any] = {name: getattr(run, name) for name in (*PAYLOADS, *PLAIN)}
         values |= {name: self.session.moment(getattr(run, name)) for name in INSTANTS}
         values |= {column: getattr(run, name) for name, column in PROGRESS.items()}
+        values |= {column: getattr(run.arrived_stage, name) for name, column in STAGE.items()}
         values |= {
             "id": self.session.uuid(self.run_id),
             "status": run.status.value,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.management import CommandError, call_command
+from django.db import connections
 
 from django_tasks_durable import restore, snapshot_of, testing
 from django_tasks_durable.models import Step, TaskRun
@@ -132,3 +134,4 @@ def test_a_file_with_lost_values_is_taken_when_asked_for(file: Path) -> None:
 async def test_the_asynchronous_twin_exports_as_well(transactional_db: None) -> None:
     result = await samples.add.aenqueue(1)
     assert (await result.aexport())["workflowName"] == samples.add.module_path
+    await sync_to_async(connections.close_all, thread_sensitive=True)()

@@ -55,6 +55,8 @@ def check(document: Mapping[str, Any], find: Finder) -> None:
         _wait(wait, f"{WHERE}.waits[{place}]", find)
     for place, message in enumerate((find.member(told, WHERE, "messages", list) or ()) if "messages" in told else ()):
         _message(message, f"{WHERE}.messages[{place}]", find)
+    if "workflow" in told and (stage := find.member(told, WHERE, "workflow", dict)) is not None:
+        _stage(stage, f"{WHERE}.workflow", find)
     for place, partial in enumerate(find.member(told, WHERE, "partials", list) or ()):
         where = f"{WHERE}.partials[{place}]"
         if not isinstance(partial, Mapping):
@@ -165,6 +167,14 @@ def _order(told: Mapping[str, Any], steps: Mapping[str, Any], find: Finder) -> N
         )
     if unnamed := [path for path in steps if path not in known]:
         find.say(f"{WHERE}.order", f"does not name {json.dumps(unnamed[0])}")
+
+
+def _stage(stage: Mapping[str, Any], where: str, find: Finder) -> None:
+    find.present(stage, where, "state")
+    find.text(stage, where, "step", most=100, least=1)
+    find.count(stage, where, "visit", least=1)
+    find.count(stage, where, "version")
+    find.count(stage, where, "partials_before")
 
 
 def _wait(wait: object, where: str, find: Finder) -> None:

@@ -211,6 +211,15 @@ class _Told:
             {"name": message.name, "payload": self.text(message.payload, f"messages[{place}]")}
             for place, message in enumerate(run.messages)
         ]
+        if run.stage.visit:
+            stage = run.stage
+            told["workflow"] = {
+                "state": None if stage.state is None else self.text(stage.state, "state"),
+                "step": stage.step,
+                "visit": stage.visit,
+                "version": stage.version,
+                "partials_before": run.partials_before_visit,
+            }
         told["partials"] = [
             {"path": path, "value": self.text(text, f"partials[{place}]")}
             for place, (path, text) in enumerate(run.partials)

@@ -17,7 +17,7 @@ from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.ids import new_token
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
-from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, WaitRecord
+from django_tasks_durable.primitives.writes import UNSTAGED, CheckpointRecord, MessageRecord, Stage, WaitRecord
 
 from . import durable
 from .shapes import Document, Snapshot, decoded, dumps, pairs_of
@@ -66,6 +66,8 @@ def run_of(snapshot: Snapshot, task: Task[..., Any]) -> tuple[PortableRun, tuple
         meta="" if told["progress"]["meta"] is None else read.value(told["progress"]["meta"], "progress"),
         checkpoints=tuple(read.checkpoint(path, result) for path, result in pairs_of(snapshot.document)),
         waits=waits,
+        stage=read.stage(told.get("workflow")),
+        partials_before_visit=told.get("workflow", {}).get("partials_before", 0),
         messages=tuple(
             MessageRecord(
                 id=number, name=message["name"], payload=read.value(message["payload"], f"messages[{number}]")
@@ -128,6 +130,13 @@ class _Reader:
             value=text,
             seconds=result.get("seconds"),
         )
+
+    def stage(self, told: Document | None) -> Stage:
+        """Return where a class workflow stands."""
+        if told is None:
+            return UNSTAGED
+        state = None if told["state"] is None else self.value(told["state"], "state")
+        return Stage(state=state, step=told["step"], visit=told["visit"], version=told["version"])
 
     def wait(self, told: Document) -> WaitRecord:
         """Return a question."""
