@@ -49,6 +49,8 @@ def blocks() -> Iterator[Block]:
 PYTHON = [block for block in blocks() if block.language == "python"]
 
 
+# A process each, and no database is asked: once is enough.
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.word == ""], ids=str)
 def test_a_python_block_runs(block: Block) -> None:
     # A module of its own, because a task is known by the module and name of its function.

@@ -14,7 +14,8 @@ from django_tasks_durable import validate_snapshot
 from example_project import examples
 from tests.example.test_demo import ROOT, environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(100)]
+# Each example makes a database of its own, whatever the tests run on.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(100), pytest.mark.databases("sqlite")]
 
 
 def demo(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
