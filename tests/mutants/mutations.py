@@ -156,7 +156,7 @@ MUTANTS = [
     ),
     _mutant(
         "taking a message is decided without the lock",
-        (STORE + "deltas.py", "return self.is_decided and not self.consumed", "return self.is_decided"),
+        (STORE + "deltas.py", "not (self.consumed or self.children", "not (self.children"),
         tests="tests/store/test_contract.py", on="postgresql",
     ),
     _mutant(
@@ -349,7 +349,7 @@ MUTANTS = [
     ),
     _mutant(
         "a history is led to newer code and not written",
-        (STORE + "deltas.py", "not self.children and self.rewritten is None", "not self.children"),
+        (STORE + "deltas.py", "or self.state or self.rewritten)", "or self.state)"),
         tests="tests/store/test_contract.py", on="postgresql",
     ),
     _mutant(
