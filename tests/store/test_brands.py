@@ -27,6 +27,7 @@ def test_the_indexes_lead_with_the_status(session: vendors.Session) -> None:
         "dtd_run_leased": "status,lease_worker",
         "dtd_run_deadline": "status,due_at",
         "dtd_run_attention": "status,id",
+        "dtd_run_children": "status,parent_id",
     }
 
 
