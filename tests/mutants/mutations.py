@@ -431,5 +431,52 @@ MUTANTS = [
         "the place of a stream is written too late",
         (ENGINE + "frame.py", "            cursor.remember()\n", "            pass\n"),
         tests="tests/engine/test_childstream.py",
+    # --- schedules
+    _mutant(
+        "a tick that is in the ledger is run again",
+        (STORE + "ticks.py", "    except IntegrityError:\n        return False", "    except IntegrityError:\n        return True"),
+        tests="tests/store/test_schedules.py::test_a_tick_in_the_ledger_is_never_run_again_whatever_became_of_its_run",
+    ),
+    _mutant(
+        "schedulers race without lock and ledger",
+        (STORE + "ticks.py", "    except IntegrityError:\n        return False", "    except IntegrityError:\n        return True"),
+        (STORE + "ticks.py", "rows.select_for_update(skip_locked=features.has_select_for_update_skip_locked).first()", "rows.first()"),
+        tests="tests/concurrency/test_schedules.py", on="postgresql mariadb",
+    ),
+    _mutant(
+        "schedulers race with the lock alone, and nobody turns the ledger's page",
+        (STORE + "ticks.py", "    except IntegrityError:\n        return False", "    except IntegrityError:\n        return True"),
+        tests="tests/concurrency/test_schedules.py::test_a_backfill_and_four_schedulers_meet_and_no_tick_is_run_twice",
+        on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "a scheduler waits for another",
+        (STORE + "ticks.py", "skip_locked=features.has_select_for_update_skip_locked", "skip_locked=False"),
+        tests="tests/concurrency/test_schedules.py::test_a_scheduler_does_not_wait_for_another", on="postgresql mariadb",
+    ),
+    _mutant(
+        "a tick is several transactions",
+        (STORE + "ticks.py", "    with vendors.write_transaction(using):\n        row = _locked", "    if True:\n        row = _locked"),
+        tests="tests/faults/test_schedules.py::test_a_scheduler_killed_at_any_point_of_a_tick_loses_and_doubles_none",
+    ),
+    _mutant(
+        "the next tick is counted from now",
+        (STORE + "ticks.py", "next_after(tick or now)", "next_after(now)"),
+        tests="tests/store/test_schedules.py::test_of_an_outage_every_tick_is_run_in_order",
+    ),
+    _mutant(
+        "what an autumn shows again is passed over",
+        ("django_tasks_durable/primitives/timing.py", "- max(timedelta(0), offsets[0] - offsets[1])", ""),
+        tests="tests/ground/test_schedules.py::test_ten_years_of_each_zone_tick_as_a_walk_over_every_minute_says",
+    ),
+    _mutant(
+        "a gap is made up for when it began",
+        ("django_tasks_durable/primitives/timing.py", "        return after\n", "        return before\n"),
+        tests="tests/ground/test_schedules.py",
+    ),
+    _mutant(
+        "an operator's pause is lifted by a deploy",
+        (STORE + "schedules.py", '"position": declaration.position,', '"position": declaration.position, "paused": False,'),
+        tests="tests/store/test_schedules.py::test_an_operators_pause_survives_a_deploy",
     ),
 ]  # fmt: skip

@@ -39,6 +39,12 @@ def ticks() -> None:
     """Run at every second."""
 
 
+@task(max_deliveries=100)
+def tells_its_tick(context: Any) -> None:
+    """Tell which tick of a schedule it is."""
+    deed("ticked", run=str(context.run_id), tick=context.task_result.snapshot().tick.isoformat())
+
+
 @task(queue_name="other")
 def elsewhere() -> str:
     """Run on another queue."""
