@@ -1,6 +1,7 @@
 """What Django's admin shows and lets people do. No rules here: it parses, calls the store or a reader, and renders."""
 
 from .runs import TaskRunAdmin
+from .schedules import ScheduleAdmin
 from .workers import WorkerAdmin
 
-__all__ = ["TaskRunAdmin", "WorkerAdmin"]
+__all__ = ["ScheduleAdmin", "TaskRunAdmin", "WorkerAdmin"]

@@ -431,6 +431,7 @@ MUTANTS = [
         "the place of a stream is written too late",
         (ENGINE + "frame.py", "            cursor.remember()\n", "            pass\n"),
         tests="tests/engine/test_childstream.py",
+    ),
     # --- schedules
     _mutant(
         "a tick that is in the ledger is run again",
