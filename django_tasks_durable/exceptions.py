@@ -325,6 +325,17 @@ class InvalidAnswer(DurableError, ValueError):
         super().__init__(f"The form refused the answer. {said}")
 
 
+class UnknownPath(DurableError, LookupError):
+    """The history of a run has nothing at this path. ``near`` names paths that may be meant."""
+
+    code = "UNKNOWN_PATH"
+
+    def __init__(self, run_id: UUID | str, path: str, near: list[str]) -> None:
+        self.run_id, self.path, self.near = run_id, path, near
+        hint = f"Is it {' or '.join(map(repr, near))}?" if near else "It has none at all."
+        super().__init__(f"Run {run_id} has nothing at {path!r}. {hint}")
+
+
 class InvalidTransition(DurableError):
     """What was asked for cannot be done with a run in this state."""
 

@@ -165,6 +165,38 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
         """See retry()."""
         return await sync_to_async(self.retry, thread_sensitive=True)(by=by)
 
+    def fork(self, *, path: str, values: Mapping[str, Any] | None = None, by: str = "") -> DurableTaskResult:
+        """Start a new run that goes on from a place in this one's history, and return its result.
+
+        It keeps what was done before ``path``; that and all after it is done again. ``values`` gives what is kept, or
+        ``path`` itself, other values. Raise UnknownPath, or InvalidTransition for a run that a worker holds.
+        """
+        from django_tasks_durable.store import forks  # imports models, see backend.py
+
+        forked = forks.fork(self.run_id, path, values=values, using=self.using, by=by)
+        result: Any = self.task.get_backend().get_result(str(forked))
+        assert isinstance(result, DurableTaskResult), "a run of our backend has a result of ours"
+        return result
+
+    async def afork(self, *, path: str, values: Mapping[str, Any] | None = None, by: str = "") -> DurableTaskResult:
+        """See fork()."""
+        return await sync_to_async(self.fork, thread_sensitive=True)(path=path, values=values, by=by)
+
+    def clear(self, path: str, *, by: str = "") -> list[str]:
+        """Forget what the run did at ``path`` and after it, so that it is done again; return the paths that are gone.
+
+        Raise UnknownPath, or InvalidTransition for a run that a worker holds or that ended well.
+        """
+        from django_tasks_durable.store import forks  # imports models, see backend.py
+
+        gone = forks.clear(self.run_id, path, using=self.using, by=by)
+        self.refresh()
+        return gone
+
+    async def aclear(self, path: str, *, by: str = "") -> list[str]:
+        """See clear()."""
+        return await sync_to_async(self.clear, thread_sensitive=True)(path, by=by)
+
     def _act(self, verb: str, *args: Any, **kwargs: Any) -> State:
         from django_tasks_durable.store import control  # imports models, see backend.py
 

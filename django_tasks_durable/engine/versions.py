@@ -8,10 +8,11 @@ from typing import Any
 
 from django_tasks_durable.authoring.registry import migrations_of
 from django_tasks_durable.authoring.tasks import options_of
+from django_tasks_durable.compat import Task
 from django_tasks_durable.exceptions import VersionMismatch
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import Level, StepKind, WakeReason
-from django_tasks_durable.primitives.writes import Append, History, Line, Migrated, Suspended
+from django_tasks_durable.primitives.writes import Append, ClaimedRun, History, Line, Migrated, Suspended
 
 from .effects import Act, Call, Durable
 from .replay import Replay
@@ -34,7 +35,7 @@ def led(slice: Slice) -> Act[Suspended | None]:
     if not claimed.is_fresh:
         history = yield Call(slice.store.history, (claimed,))
     try:
-        migrated = yield Call(_migrated, (slice, history, options.version))
+        migrated = yield Call(_migrated, (claimed, slice.task, history))
     except VersionMismatch:
         if not options.pin_version:
             raise
@@ -44,25 +45,29 @@ def led(slice: Slice) -> Act[Suspended | None]:
     return None
 
 
-def _migrated(slice: Slice, history: History, version: int) -> Migrated:
-    claimed = slice.claimed
-    stored = claimed.code_version
+def history_led(claimed: ClaimedRun, task: Task[..., Any], history: History) -> History:
+    """Return the history as the code's version would have left it. Raise VersionMismatch."""
+    return _after(history, _migrated(claimed, task, history))
+
+
+def _migrated(claimed: ClaimedRun, task: Task[..., Any], history: History) -> Migrated:
+    stored, version = claimed.code_version, options_of(task).version
     checkpoints, waits = tuple(history.checkpoints), tuple(history.waits)
     if stored < version and not (checkpoints or waits or history.partials):
         told = f"Nothing was done yet: from version {stored} to {version}"
     else:
-        run = _document_led(slice, history, version)
+        run = _document_led(claimed, task, history)
         checkpoints, waits = run.checkpoints, run.waits
         told = f"From version {stored} to {version}"
     line = Line(kind=StepKind.MIGRATED, message=told)
     return Migrated(lease=claimed.lease, code_version=version, checkpoints=checkpoints, waits=waits, line=line)
 
 
-def _document_led(slice: Slice, history: History, version: int) -> PortableRun:
+def _document_led(claimed: ClaimedRun, task: Task[..., Any], history: History) -> PortableRun:
     # The portable snapshot knows this package's stores, and those who run no old code need not know it.
     from .portable import assert_valid_snapshot, export_snapshot, migrate, reading
 
-    claimed = slice.claimed
+    version = options_of(task).version
     run = PortableRun(
         task_path=claimed.task_path,
         args=claimed.args,
@@ -82,8 +87,7 @@ def _document_led(slice: Slice, history: History, version: int) -> PortableRun:
     migrations = migrations_of(claimed.task_path)
     try:
         led = migrate(document, {known: _typed(known, one) for known, one in migrations.items()}, to=version)
-        assert slice.task is not None, "see led()"
-        return reading.run_of(assert_valid_snapshot(led), slice.task)[0]
+        return reading.run_of(assert_valid_snapshot(led), task)[0]
     except VersionMismatch:
         raise
     except Exception as error:

@@ -90,6 +90,7 @@ class Migration(migrations.Migration):
                 ('workflow_step', models.CharField(blank=True, db_default='', max_length=100, verbose_name='workflow step')),
                 ('visit', models.PositiveIntegerField(db_default=0, help_text='Steps that the workflow has entered.', verbose_name='visit')),
                 ('visit_sequence', models.PositiveIntegerField(db_default=0, help_text='The last line of the timeline before this visit.')),
+                ('forked_from', models.UUIDField(editable=False, help_text='The run whose history this one began with.', null=True, verbose_name='forked from')),
                 ('progress_percent', models.FloatField(null=True, verbose_name='progress')),
                 ('progress_label', models.CharField(blank=True, default='', max_length=200)),
                 ('progress_meta', models.TextField(blank=True, default='')),

@@ -98,6 +98,10 @@ class TaskRun(models.Model):
         db_default=0, help_text=_("The last line of the timeline before this visit.")
     )
 
+    forked_from = models.UUIDField(
+        _("forked from"), null=True, editable=False, help_text=_("The run whose history this one began with.")
+    )
+
     progress_percent = models.FloatField(_("progress"), null=True)
     progress_label = models.CharField(max_length=200, default="", blank=True)
     progress_meta = models.TextField(default="", blank=True)

@@ -29,6 +29,7 @@ class PortableRun:
     queue_name: str = "default"
     priority: int = 0
     run_id: UUID | None = None
+    forked_from: UUID | None = None
     status: RunStatus = RunStatus.READY
     wake_reason: WakeReason = WakeReason.NONE
     cancel_requested: bool = False

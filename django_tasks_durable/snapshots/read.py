@@ -14,6 +14,7 @@ from django_tasks_durable.exceptions import RunNotFound
 from django_tasks_durable.models import Checkpoint, Step, TaskRun
 from django_tasks_durable.primitives.keys import KeyKind, key_of
 from django_tasks_durable.primitives.status import (
+    OPEN,
     UNHURRIED,
     CheckpointKind,
     Level,
@@ -52,6 +53,12 @@ def everything(queryset: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
 def runs(*, using: str) -> QuerySet[TaskRun]:
     """Return all runs, newest first, each with the database's clock beside it."""
     return TaskRun.objects.using(using).annotate(read_at=now()).order_by("-id")
+
+
+def begun(*, using: str, task: str = "", is_open: bool = True) -> QuerySet[TaskRun]:
+    """Return the runs that a worker has held before, newest first: those of tasks whose path begins so, open ones or all."""
+    found = runs(using=using).filter(lease_token__gt=0, task_path__startswith=task)
+    return found.filter(status__in=OPEN) if is_open else found
 
 
 def one(run_id: UUID | str, *, using: str, narrow: Narrow = everything) -> RunSnapshot:

@@ -153,7 +153,7 @@ class _Arrival:
     def insert(self, run: PortableRun, by: str) -> None:
         """Write all its rows."""
         lines = [(StepKind.ENQUEUED, "", "", ""), *((StepKind.PARTIAL, path, "", text) for path, text in run.partials)]
-        lines.append((StepKind.AUDIT, "", f"Imported by {by}" if by else "Imported", ""))
+        lines.append((StepKind.AUDIT, "", f"{_origin(run)} by {by}" if by else _origin(run), ""))
         self._row(run, len(lines))
         self._many(
             CHECKPOINTS,
@@ -214,6 +214,7 @@ class _Arrival:
             "wake_reason": run.wake_reason.value,
             "ready_rank": -run.priority,
             "version": 1,
+            "forked_from": None if run.forked_from is None else self.session.uuid(run.forked_from),
             "crashes": 0,
             "deliveries": 0,
             "lease_worker": "",
@@ -248,6 +249,10 @@ class _Arrival:
         tokens = [wait.token for wait in waits]
         taken = {row[0] for row in self.session.execute(f"SELECT token FROM {WAITS} WHERE token IN ({marks})", tokens)}
         return [replace(wait, token=new_token()) if not wait.token or wait.token in taken else wait for wait in waits]
+
+
+def _origin(run: PortableRun) -> str:
+    return "Imported" if run.forked_from is None else f"Forked from {run.forked_from}"
 
 
 def _checkpoint(values: tuple[Any, ...]) -> CheckpointRecord:

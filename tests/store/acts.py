@@ -45,6 +45,15 @@ def enqueue(task: Any = tasks.echo, *args: Any, using: str = "default", **option
     )
 
 
+def enqueue_waiting(task: Any) -> UUID:
+    """Put one run into the store and let it run until it waits."""
+    from django_tasks_durable.testing import drain
+
+    run_id = enqueue(task)
+    drain()
+    return run_id
+
+
 def register(session: vendors.Session, worker_id: str = WORKER, *, lease_seconds: float = 30) -> str:
     """Enter a worker."""
     workers.register(session, worker_id, queues=None, concurrency=4, lease_seconds=lease_seconds)

@@ -38,6 +38,9 @@ def run_of(snapshot: Snapshot, task: Task[..., Any]) -> tuple[PortableRun, tuple
     waits = tuple(read.wait(wait) for wait in told["waits"])
     if any("token" not in wait and "answer" not in wait for wait in told["waits"]):
         remarks.append("the tokens of its questions are new")
+    instants: dict[str, Any] = {
+        name: datetime.fromisoformat(told[name]) if told[name] else None for name in durable.INSTANTS
+    }
     run = PortableRun(
         task_path=told["task_path"],
         args=read.value(told["args"], "args"),
@@ -56,7 +59,7 @@ def run_of(snapshot: Snapshot, task: Task[..., Any]) -> tuple[PortableRun, tuple
         max_deliveries=told["max_deliveries"],
         inbox=told["inbox"],
         code_version=options_of(task).version,
-        **{name: datetime.fromisoformat(told[name]) if told[name] else None for name in durable.INSTANTS},
+        **instants,
         result=read.value(told["result"], "result") if "result" in told else None,
         errors=dumps(told["errors"]),
         error_code=told["error_code"],

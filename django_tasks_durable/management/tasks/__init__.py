@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from django_tasks_durable.management.tasks import acting, looking, moving, schedules, watching
+from django_tasks_durable.management.tasks import acting, histories, looking, moving, schedules, watching
 from django_tasks_durable.management.tasks.subcommands import Subcommand
 
 GROUPS: tuple[tuple[Subcommand, ...], ...] = (
     looking.SUBCOMMANDS,
     acting.SUBCOMMANDS,
+    histories.SUBCOMMANDS,
     schedules.SUBCOMMANDS,
     moving.SUBCOMMANDS,
     watching.SUBCOMMANDS,
