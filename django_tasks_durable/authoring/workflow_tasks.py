@@ -52,15 +52,15 @@ class WorkflowTask(DurableTask[..., Any]):
     def call(self, *given: Any, state: Any = None) -> Any:
         """Run the workflow here and now, remembering nothing, and return its final state.
 
-        A backend that runs tasks at once gives its context first.
+        A backend that runs tasks at once gives its context first, and gets the fields of the state: it knows plain JSON only.
         """
         result = DurableTask.call(self, *_context_of(given), **self._given(state))
-        return self.workflow.plan.shape.of_result(result)
+        return self._returned(result, to_backend=bool(given))
 
     async def acall(self, *given: Any, state: Any = None) -> Any:
         """See call()."""
         result = await DurableTask.acall(self, *_context_of(given), **self._given(state))
-        return self.workflow.plan.shape.of_result(result)
+        return self._returned(result, to_backend=bool(given))
 
     def stream(  # type: ignore[override]
         self, state: Any = None, *, run_id: str | None = None, store: Any = None, snapshot: Any = None
@@ -93,6 +93,11 @@ class WorkflowTask(DurableTask[..., Any]):
     def _begun(self, state: Any, snapshot: Any) -> dict[str, Any]:
         """Return the initial state; none for a run that a snapshot knows already, unless it is repeated."""
         return {} if state is None and snapshot is not None else self._given(state)
+
+    def _returned(self, result: Any, *, to_backend: bool) -> Any:
+        shape = self.workflow.plan.shape
+        state = shape.of_result(result)
+        return shape.parts(state) if to_backend else state
 
     def _given(self, state: Any = None) -> dict[str, Any]:
         shape = self.workflow.plan.shape

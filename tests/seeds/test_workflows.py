@@ -11,13 +11,14 @@ import pytest
 from django.db import transaction
 
 from django_tasks_durable import testing
+from django_tasks_durable.compat import TASKS_LOGGER
 from django_tasks_durable.exceptions import InvalidTransition, RunNotFound, UnknownTransition
 from django_tasks_durable.models import Checkpoint, Step, TaskRun, Wait
 from django_tasks_durable.primitives.status import RunStatus, StepKind
 from tests.probe import journal
 from tests.probe.workflows import ACounting, Counting
 
-from .workflows import GuessGame, IntervalPayment, Onboarding, Spinning
+from .workflows import ASpinning, Breaking, GuessGame, IntervalPayment, Onboarding, Spinning
 
 pytestmark = pytest.mark.django_db
 
@@ -246,3 +247,25 @@ def test_no_command_is_lost_while_a_worker_moves_the_workflow_on(flow: Any, mana
     state = value_of(result)
     assert (state.left, state.seen, state.knocks) == (0, list(range(1, 151)), knocks)
     assert knocks
+
+
+def test_a_failed_workflow_that_is_retried_begins_its_visit_again_on_its_state(deeds: Path) -> None:
+    result: Any = Breaking.enqueue()
+    testing.drain()
+    assert TaskRun.objects.get().status == RunStatus.FAILED
+    assert (Breaking.of(result.id).step, Breaking.of(result.id).state.tried) == ("second", 1)
+    result.retry()
+    testing.drain()
+    assert value_of(result) == Breaking.State(tried=2)
+    assert journal.tally(deeds) == {"first": 1, "before": 1}
+
+
+@pytest.mark.parametrize("flow", [Spinning, ASpinning])
+def test_a_workflow_runs_at_once_under_the_backend_of_djangos_tests(flow: Any, settings: Any) -> None:
+    settings.TASKS = {
+        **settings.TASKS,
+        "immediate": {"BACKEND": f"{TASKS_LOGGER}.backends.immediate.ImmediateBackend", "QUEUES": []},
+    }
+    result = flow.using(backend="immediate").enqueue({"left": 2})
+    assert result.is_finished
+    assert result.status == "SUCCESSFUL", result.errors

@@ -258,3 +258,40 @@ class Straying(Workflow, max_attempts=5):
         """Stray."""
         self.state.tried += 1
         return "nowhere"
+
+
+class ASpinning(Spinning):
+    """Visit itself over and over, on an event loop."""
+
+    @transition(to=["spin", None], start=True)
+    async def spin(self) -> Any:
+        """Count down."""
+        await self.astep("keep", self.state.seen.append, self.visit)
+        self.state.left -= 1
+        return self.spin if self.state.left > 0 else None
+
+
+class Breaking(Workflow):
+    """Fail once in the second step."""
+
+    @dataclass
+    class State:
+        """How often the second step was tried."""
+
+        tried: int = 0
+
+    state: State
+
+    @transition(to=["second"], start=True)
+    def first(self) -> str:
+        """Do the first thing."""
+        self.step("first", deed, "first")
+        return "second"
+
+    @transition()
+    def second(self) -> None:
+        """Fail the first time."""
+        self.step("before", deed, "before")
+        self.state.tried += 1
+        if self.state.tried == 1:
+            raise ValueError("not yet")
