@@ -480,4 +480,30 @@ MUTANTS = [
         (STORE + "schedules.py", '"position": declaration.position,', '"position": declaration.position, "paused": False,'),
         tests="tests/store/test_schedules.py::test_an_operators_pause_survives_a_deploy",
     ),
+    # --- runs driven in process
+    _mutant(
+        "a run driven in process is claimed before it is due",
+        (STORE + "claims.py", "WHERE id = %s AND status = 'READY' AND due_at <= {session.now} {session.brand.lock}", "WHERE id = %s AND status = 'READY' {session.brand.lock}"),
+        tests="tests/seeds/test_in_process.py",
+    ),
+    _mutant(
+        "a run driven in process is put there first and claimed later",
+        (STORE + "database.py", "                seat.claim_ahead()\n", ""),
+        tests="tests/store/test_driving.py",
+    ),
+    _mutant(
+        "a partial of a run driven in process is told before it is committed",
+        (STORE + "database_seat.py", "        if self._kept:\n            self.flush()\n", ""),
+        tests="tests/store/test_driving.py",
+    ),
+    _mutant(
+        "a dropped stream keeps its run until the lease ends",
+        (STORE + "pulse.py", "                give_back(session, self._left)\n", ""),
+        tests="tests/store/test_driving.py",
+    ),
+    _mutant(
+        "a stream that was declared dead goes on with its attempt",
+        (STORE + "pulse.py", "                if not heard.alive:\n                    self._lose()\n", ""),
+        tests="tests/store/test_driving.py",
+    ),
 ]  # fmt: skip
