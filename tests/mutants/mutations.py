@@ -135,7 +135,7 @@ MUTANTS = [
     ),
     _mutant(
         "a checkpoint does not start the count of deliveries anew",
-        (STORE + "commit.py", '        changes |= {"crashes": 0, "deliveries": 0}\n    if delta.has_progress', "        pass\n    if delta.has_progress"),
+        (STORE + "commit.py", '    if delta.checkpoints:\n        changes |= {"crashes": 0, "deliveries": 0}', "    if delta.checkpoints:\n        pass"),
         tests="tests/store/test_outcomes.py tests/store/test_sweep.py",
     ),
     # --- outcomes
@@ -245,7 +245,7 @@ MUTANTS = [
     ),
     _mutant(
         "old hours jump the queue",
-        (STORE + "intake.py", "max(now, order.run_after) if order.run_after else now", "order.run_after or now"),
+        (STORE + "intake.py", "max(now + delay, order.run_after) if order.run_after else now + delay", "order.run_after or now + delay"),
         tests="tests/store/test_intake.py",
     ),
     # --- atomic steps
@@ -317,7 +317,7 @@ MUTANTS = [
     ),
     _mutant(
         "a lost run begins before that is durable",
-        (ENGINE + "attempt.py", "    if slice.claimed.crashes:\n        slice.store.commit(write).result()", "    if False:\n        pass"),
+        (ENGINE + "attempt.py", "    if _must_be_heard(slice):\n        _hear(slice, slice.store.keep(write))", "    if False:\n        pass"),
         tests="tests/faults/test_poison.py::test_a_lost_run_is_marked_running_before_its_body_begins_again",
     ),
     _mutant(
