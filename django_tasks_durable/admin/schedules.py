@@ -108,10 +108,6 @@ class ScheduleAdmin(ModelAdmin):
         may = super().has_delete_permission(request, obj)
         return may and (obj is None or not _is_of_code(obj) or obj.vanished_at is not None)
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Leave out the deletion of several, which would ask nothing about each."""
-        return {name: act for name, act in super().get_actions(request).items() if name != "delete_selected"}
-
     # --- the pages
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:

@@ -124,6 +124,14 @@ def test_a_schedule_of_the_code_is_looked_at_and_paused_but_never_edited(root: C
     ]
 
 
+def test_several_are_deleted_at_once_unless_one_is_of_the_code(root: Client) -> None:
+    rows = [a_schedule("a"), a_schedule("b"), a_schedule("c", source="code")]
+    for chosen, left in ((rows, 3), (rows[:2], 1)):
+        ids = [str(row.pk) for row in chosen]
+        root.post(reverse(LIST), {"action": "delete_selected", "_selected_action": ids, "post": "yes"})
+        assert Schedule.objects.count() == left
+
+
 def test_what_has_left_the_code_may_be_deleted(root: Client) -> None:
     row = a_schedule(source="code", vanished_at=NOON)
     assert root.post(reverse("admin:durable_tasks_schedule_delete", args=[row.pk]), {"post": "yes"}).status_code == 302
