@@ -370,7 +370,6 @@ class Asking(Workflow):
         return self.state.said
 
 
-@pytest.mark.seed("TW-3")
 def test_a_stored_state_outlives_a_change_of_its_class() -> None:
     shape = Machine.plan.shape
     assert shape.decode('{"gone":1,"done":["x"]}') == Machine.State(done=["x"], lock=None)

@@ -49,6 +49,7 @@ def store(request: pytest.FixtureRequest) -> Any:
     return MemoryStore() if request.param == "memory" else DatabaseStore()
 
 
+@pytest.mark.seed("TW-3")
 @pytest.mark.parametrize("origin", [MemoryStore, DatabaseStore])
 def test_a_workflow_goes_on_from_its_step_with_its_state(origin: Any, store: Any) -> None:
     done.clear()
