@@ -181,7 +181,10 @@ def _advance(row: Schedule, tick: datetime | None, now: datetime, using: str) ->
         after = row.timing().next_after(tick or now)
     except InvalidSchedule:
         after = None  # until somebody mends it
-    changes: dict[str, Any] = {"next_at": after} if tick is None else {"next_at": after, "last_at": tick}
+    # A worker of older code may have marked it; it is in the code of the one that is at it.
+    changes: dict[str, Any] = {"next_at": after, "vanished_at": None}
+    if tick is not None:
+        changes["last_at"] = tick
     Schedule.objects.using(using).filter(pk=row.pk).update(**changes)
 
 

@@ -394,6 +394,14 @@ def test_a_schedule_that_left_the_code_is_marked_and_starts_anew_when_it_comes_b
     assert (row.vanished_at, row.next_at) == (None, at(6) + timedelta(days=1))
 
 
+def test_the_mark_of_older_code_goes_with_the_next_tick_of_newer(declare: Any) -> None:
+    declare(every(minutes=1))
+    Schedule.objects.update(vanished_at=NOON)
+    testing.advance(MINUTE)
+    fire_all(Schedule.objects.get())
+    assert Schedule.objects.get().vanished_at is None
+
+
 def test_a_row_that_people_wrote_is_never_touched_by_a_deploy(declare: Any) -> None:
     a_schedule("often", cron="0 1 * * *")
     before = Schedule.objects.values().get()
