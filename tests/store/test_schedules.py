@@ -12,12 +12,13 @@ from django.core.exceptions import ValidationError
 
 from django_tasks_durable import checks, cron, every, signals, task, testing
 from django_tasks_durable.authoring import registry
+from django_tasks_durable.conf import RetentionPolicy
 from django_tasks_durable.exceptions import InvalidSchedule, ScheduleNotFound, TooManyTicks
 from django_tasks_durable.models import Schedule, TaskRun, Tick
 from django_tasks_durable.primitives.policies import ScheduleSource, TickOutcome
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.snapshots import read
-from django_tasks_durable.store import intake, schedules, ticks, vendors
+from django_tasks_durable.store import intake, retention, schedules, ticks, vendors
 from tests.doors import stock
 from tests.probe import tasks
 
@@ -112,6 +113,15 @@ def test_a_tick_in_the_ledger_is_never_run_again_whatever_became_of_its_run() ->
     assert fire_all(row) == 1
     assert not TaskRun.objects.exists()
     assert fresh(row).next_at == NOON + MINUTE
+
+
+def test_retention_takes_the_run_and_leaves_the_tick(session: vendors.Session) -> None:
+    row = a_schedule()
+    fire_all(row)
+    TaskRun.objects.update(status=RunStatus.SUCCESSFUL, finished_at=NOON - timedelta(days=1))
+    retention.prune(session, RetentionPolicy(successful=1))
+    assert not TaskRun.objects.exists()
+    assert ledger() == [(NOON, "enqueued")]
 
 
 def test_a_schedule_that_is_made_again_goes_on_from_its_ledger() -> None:
