@@ -111,6 +111,7 @@ def test_each_partial_is_durable_when_it_is_told(store: DatabaseStore) -> None:
         assert list(snapshot["steps"].values()) == list(range(number + 1))
 
 
+@pytest.mark.seed("AW-P6", "AW-20")
 def test_a_second_stream_of_a_run_is_refused_while_the_first_one_lives(store: DatabaseStore) -> None:
     first = counting.stream(2, run_id="demo", store=store)
     next(first)
@@ -120,6 +121,7 @@ def test_a_second_stream_of_a_run_is_refused_while_the_first_one_lives(store: Da
     assert [item.partial for item in first] == [1]
 
 
+@pytest.mark.seed("AW-P6", "AW-20")
 def test_a_run_that_a_worker_has_is_refused(store: DatabaseStore, session: vendors.Session) -> None:
     result = samples.chat.enqueue("job")
     acts.register(session)
