@@ -13,10 +13,12 @@ from django.conf import settings
 from django.core import checks
 from django.db import connections, router
 
+from django_tasks_durable.authoring import middleware
 from django_tasks_durable.authoring.declarations import declarations, misfit
 from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options
+from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
@@ -30,6 +32,7 @@ def register() -> None:
     checks.register(check_tasks, TAG)
     checks.register(check_workflows, TAG)
     checks.register(check_schedules, TAG)
+    checks.register(check_middleware, TAG)
     checks.register(check_time_zone, TAG)
     checks.register(check_servers, checks.Tags.database)
     checks.register(check_schedule_rows, checks.Tags.database)
@@ -112,6 +115,21 @@ def check_schedules(app_configs: object = None, **kwargs: Any) -> Messages:
                     id="durable_tasks.E026",
                 )
             )
+    return messages
+
+
+def check_middleware(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at the middleware of each alias: whether they can be imported, and stand around the tasks that there are."""
+    messages: Messages = []
+    for alias, options in _usable():
+        has_async = any(task.backend == alias and is_async(task) for task in registered().values())
+        for path in options.middleware:
+            problem = middleware.unusable(path, is_async=False)
+            if problem is None and has_async:
+                problem = middleware.unusable(path, is_async=True)
+            if problem is not None:
+                said = f"TASKS[{alias!r}]['OPTIONS']: {problem.message}"
+                messages.append(checks.Error(said, hint=problem.hint, id="durable_tasks.E030"))
     return messages
 
 

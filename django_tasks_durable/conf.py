@@ -98,6 +98,7 @@ class Options:
     async_concurrency: int = 200
     prefetch: int | None = None
     max_payload_bytes: int = 262_144
+    middleware: tuple[str, ...] = ()
     retention: RetentionPolicy = RetentionPolicy()
     redact_keys: tuple[str, ...] = (
         "pass",
@@ -200,7 +201,11 @@ def _coerced(options: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _COERCIONS[key](value) if key in _COERCIONS else value for key, value in options.items()}
 
 
-_COERCIONS: dict[str, Callable[[Any], Any]] = {"redact_keys": tuple, "retention": RetentionPolicy.of}
+_COERCIONS: dict[str, Callable[[Any], Any]] = {
+    "redact_keys": tuple,
+    "middleware": tuple,
+    "retention": RetentionPolicy.of,
+}
 
 
 def _unknown(name: str, names: list[str]) -> Problem:
@@ -243,6 +248,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_payload_bytes": (
         lambda v: _is_count(v) and v <= HARD_PAYLOAD_BYTES,
         f"a whole number from 1 to {HARD_PAYLOAD_BYTES}",
+    ),
+    "middleware": (
+        lambda v: isinstance(v, list | tuple) and all(isinstance(path, str) and "." in path for path in v),
+        "a list of dotted paths",
     ),
     "redact_keys": (
         lambda v: isinstance(v, list | tuple | set | frozenset) and all(isinstance(k, str) and k for k in v),

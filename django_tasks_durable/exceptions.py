@@ -692,6 +692,12 @@ class AlreadyAttached(DurableError):
         super().__init__(f"This {workflow} is attached to run {run_id} already; make another instance.")
 
 
+class MiddlewareMisused(DurableError):
+    """A middleware did with ``get_outcome`` what cannot be done."""
+
+    code = "MIDDLEWARE_MISUSED"
+
+
 class ControlFlow(BaseException):
     """The base of what stops a body from outside; ``except Exception`` cannot eat it. Do not raise directly."""
 

@@ -52,6 +52,7 @@ MEANT: dict[str, dict[str, str]] = {
     },
     "clock": {},
     "imports": {
+        "authoring/middleware.py": "the settings name middleware by their dotted paths",
         "authoring/tasks.py": "a Task that is copied or sent to a child process finds itself, as Django has it",
         "conf.py": "the settings may name a class by its dotted path",
     },

@@ -6,10 +6,11 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import GeneratorType
 from typing import Any
 
+from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.compat import Task
 from django_tasks_durable.exceptions import RunCancelled
@@ -27,6 +28,7 @@ from .running import BodyCall, prepare, root
 from .slice import Slice
 from .subtasks import cancel_subtasks, track_subtasks
 from .unwinding import Unwinding
+from .wrapping import around_body, aundone_within, undone_within
 
 __all__ = ["AttemptControl", "aexecute", "execute", "is_async"]
 
@@ -45,7 +47,10 @@ def execute(claimed: ClaimedRun, store: RunStore, control: AttemptControl) -> En
         call = prepare(slice)
         outcome, undoing = begin(slice)
         if outcome is None and undoing is None:
-            value = _perform(slice, call)
+            chain = CHAINS[claimed.backend]
+            value = (
+                _perform(slice, call) if chain is None else chain(around_body(slice, partial(_perform, slice, call)))
+            )
             outcome = outcomes.of_value(slice, value)
     except BaseException as error:
         outcome = outcomes.of_error(slice, error)
@@ -63,7 +68,11 @@ async def aexecute(claimed: ClaimedRun, store: RunStore, control: AttemptControl
         outcome, undoing = await abegin(slice)
         if outcome is None and undoing is None:
             with stop, track_subtasks(slice):
-                value = await arun(slice, root(slice, call))
+                chain = ASYNC_CHAINS[claimed.backend]
+                if chain is None:
+                    value = await arun(slice, root(slice, call))
+                else:
+                    value = await chain(around_body(slice, lambda: arun(slice, root(slice, call))))
             outcome = outcomes.of_value(slice, value)
     except BaseException as error:
         outcome = outcomes.of_error(slice, error)
@@ -157,7 +166,10 @@ def _undo(undoing: Unwinding) -> Outcome | None:
     """Run the compensations of a run that has come to a bad end."""
     token = CURRENT.set(undoing.slice.root)
     try:
-        return run(undoing.slice, undoing.act())
+        chain = CHAINS[undoing.slice.claimed.backend]
+        if chain is None:
+            return run(undoing.slice, undoing.act())
+        return undone_within(undoing.slice, chain, lambda: run(undoing.slice, undoing.act()))
     except BaseException as error:
         return outcomes.of_error(undoing.slice, error)
     finally:
@@ -171,7 +183,10 @@ async def _aundo(undoing: Unwinding) -> Outcome | None:
     token = CURRENT.set(undoing.slice.root)
     try:
         with stop, track_subtasks(undoing.slice):
-            return await arun(undoing.slice, undoing.act())
+            chain = ASYNC_CHAINS[undoing.slice.claimed.backend]
+            if chain is None:
+                return await arun(undoing.slice, undoing.act())
+            return await aundone_within(undoing.slice, chain, lambda: arun(undoing.slice, undoing.act()))
     except BaseException as error:
         return outcomes.of_error(undoing.slice, error)
     finally:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from django_tasks_durable.authoring.keys import NO_KEYS
+from django_tasks_durable.authoring.middleware import CHAINS
 from django_tasks_durable.authoring.tasks import BoundTask, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import get_options
@@ -17,11 +19,12 @@ from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.status import FINISHED, CheckpointKind, RunStatus
 from django_tasks_durable.primitives.writes import Awaited, ChildRecord, ChildRun, SaveCheckpoint, Spawn
 from django_tasks_durable.store import intake
+from django_tasks_durable.store.admission import admitted
 
 from . import drive, records
 from .bodies import CURRENT, body_of
 from .childstream import AsyncChildStream, ChildStream, stream
-from .effects import Act, Advance, Broke, Durable, Ended
+from .effects import Act, Advance, Broke, Call, Durable, Ended
 from .frame import Frame, Pending
 from .replay import Place, Replayed, ReplayedFailure
 
@@ -90,7 +93,13 @@ def spawn(
         decision = frame.decide(place, CheckpointKind.SPAWN)
         if isinstance(decision, Replayed):
             return ChildHandle(frame, key, UUID(codec.decode(decision.text)))
-        child = _ordered(frame, place, callee, args, kwargs, abandon)
+        # The middleware may use Django's connections, which are not to be used on an event loop.
+        order = partial(_ordered, place, BoundTask(callee, tuple(args), kwargs), abandon)
+        if CHAINS[callee.backend] is None:
+            child = order(options_of(callee).metadata)
+        else:
+            given = (callee, ((args, kwargs),), order, _id_of)
+            child = yield Call(admitted, given, {"backend_alias": callee.backend})
         if frame.slice.is_inline:
             yield from _perform_at_once(frame, place, callee, args, kwargs, child.run_id)
         else:
@@ -118,12 +127,15 @@ def _expect_spawnable(frame: Frame, callee: Any) -> None:
         )
 
 
-def _ordered(
-    frame: Frame, place: Place, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], abandon: bool
-) -> ChildRun:
+def _id_of(child: ChildRun) -> tuple[UUID]:
+    return (child.run_id,)
+
+
+def _ordered(place: Place, call: BoundTask[Any], abandon: bool, metadata: Mapping[str, Any]) -> ChildRun:
+    task = call.task
     settings, options = get_options(task.backend), options_of(task)
     attempts, deliveries = intake.limits(options, settings)
-    encoded = intake.encode_arguments(args, kwargs, settings.max_payload_bytes)
+    encoded = intake.encode_arguments(call.args, call.kwargs or {}, settings.max_payload_bytes)
     return ChildRun(
         run_id=new_id(),
         path=place.path,
@@ -136,7 +148,7 @@ def _ordered(
         args=encoded[0],
         kwargs=encoded[1],
         options=options.snapshot(),
-        metadata=codec.encode(dict(options.metadata), where="metadata", limit=settings.max_payload_bytes),
+        metadata=codec.encode(dict(metadata), where="metadata", limit=settings.max_payload_bytes),
         max_attempts=attempts,
         max_deliveries=deliveries,
         code_version=options.version,

@@ -4,31 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from django_tasks_durable.authoring import driver
 from django_tasks_durable.authoring.driver import Answer, Place
+from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.streaming import SliceResult
 from django_tasks_durable.authoring.tasks import DurableTask
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.compat import TaskContext
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import RunNotFound
+from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.standing import Standing, StateChange
+from django_tasks_durable.primitives.writes import ClaimedRun
+from django_tasks_durable.store.admission import admitted
 
 from . import courses, unwinding
-from .bodies import Body
+from .bodies import CURRENT, Body
 from .context import DurableContext
 from .course import in_memory
 from .drive import arun, run
 from .effects import Act, Advance, Ended
 from .frame import Frame
 from .inline import InlineSlice
+from .own_loop import on_thread
+from .slice import Slice
 from .streams import AsyncStream, Stream
 from .workflows import course
+from .wrapping import around_body
 
 Task = DurableTask[..., Any]
+T = TypeVar("T")
 
 
 class WorkflowStore(Protocol):
@@ -65,27 +74,17 @@ class _Driver:
 
     def call(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         slice, act = _inline(task, args, kwargs)
-        try:
-            return run(slice, act)
-        except Exception as error:
-            if slice.is_inline:
-                run(slice, unwinding.inline(slice, error))
-            raise
-        finally:
-            while slice.bodies:
-                slice.bodies.pop().close()
+        if not _is_outermost(slice) or (chain := CHAINS[task.backend]) is None:
+            return _performed(slice, act)
+        slice.claimed = _enqueued(slice, task, args, kwargs)
+        return chain(around_body(slice, lambda: _performed(slice, act)))
 
     async def acall(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         slice, act = _inline(task, args, kwargs)
-        try:
-            return await arun(slice, act)
-        except Exception as error:
-            if slice.is_inline:
-                await arun(slice, unwinding.inline(slice, error))
-            raise
-        finally:
-            while slice.bodies:
-                await slice.bodies.pop().aclose()
+        if not _is_outermost(slice) or (chain := ASYNC_CHAINS[task.backend]) is None:
+            return await _aperformed(slice, act)
+        slice.claimed = await on_thread(_enqueued, slice, task, args, kwargs)
+        return await chain(around_body(slice, lambda: _aperformed(slice, act)))
 
     def stream(self, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any], place: Place) -> Stream:
         return Stream(courses.of_call(task, args, kwargs, place))
@@ -184,6 +183,46 @@ def _inline(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple
     if (workflow := workflow_of(task)) is not None:
         return slice, course(slice, workflow, kwargs)
     return slice, _drained(Body(slice.root, task.func, given_args, dict(kwargs)))
+
+
+def _is_outermost(slice: Slice) -> bool:
+    """Whether no body has made this call: middleware stand around a whole attempt, and around nothing inside it."""
+    return slice.is_inline and CURRENT.get() is None
+
+
+def _enqueued(slice: Slice, task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ClaimedRun:
+    """Let the middleware see what in a queue would be enqueued; return the run with their metadata."""
+
+    def insert(metadata: Mapping[str, Any]) -> ClaimedRun:
+        return replace(slice.claimed, metadata=codec.encode(dict(metadata), where="metadata"))
+
+    return admitted(task, ((args, kwargs),), insert, lambda claimed: (claimed.run_id,), backend_alias=task.backend)
+
+
+def _performed(slice: Slice, act: Act[T]) -> T:
+    """Run a body inline; undo what it did if it fails."""
+    try:
+        return run(slice, act)
+    except Exception as error:
+        if slice.is_inline:
+            run(slice, unwinding.inline(slice, error))
+        raise
+    finally:
+        while slice.bodies:
+            slice.bodies.pop().close()
+
+
+async def _aperformed(slice: Slice, act: Act[T]) -> T:
+    """See _performed()."""
+    try:
+        return await arun(slice, act)
+    except Exception as error:
+        if slice.is_inline:
+            await arun(slice, unwinding.inline(slice, error))
+        raise
+    finally:
+        while slice.bodies:
+            await slice.bodies.pop().aclose()
 
 
 def _as_uuid(task_result: Any) -> UUID | None:

@@ -199,7 +199,7 @@ class StateRecord:
 class ClaimedRun:
     """A run in the hands of a worker: what an attempt needs to know of it.
 
-    ``args`` and ``kwargs`` are JSON text, ``options`` the options snapshotted at enqueue (JSON text).
+    ``args``, ``kwargs`` and ``metadata`` are JSON text, ``options`` the options snapshotted at enqueue (JSON text).
     ``attempts`` counts the earlier attempts that ended in an exception. ``now_at`` is the database's clock at the claim
     and ``claimed_monotonic`` this process's monotonic clock at the same moment. ``last_sequence`` is the number of the last
     line of its timeline. ``holds_keys`` tells whether its end lets go of a name.
@@ -227,6 +227,7 @@ class ClaimedRun:
     last_sequence: int = 0
     worker_id: str = ""
     code_version: int = 1
+    metadata: str = "{}"
     holds_keys: bool = False
     parent_id: UUID | None = None
     stage: Stage = UNSTAGED

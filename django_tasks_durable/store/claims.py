@@ -19,7 +19,7 @@ CLAIMED_COLUMNS = (
     "id, lease_token, task_path, backend, queue_name, priority, args, kwargs, options, attempts, max_attempts, crashes, inbox, "
     "enqueued_at, run_after, started_at, worker_ids, errors, last_sequence, due_at, "
     "(dedupe_key <> '' OR supersede_key <> ''), parent_id, "
-    "workflow_state, workflow_step, visit, visit_sequence, state_version, code_version"
+    "workflow_state, workflow_step, visit, visit_sequence, state_version, metadata, code_version"
 )
 
 assert may_move(RunStatus.READY, RunStatus.CLAIMED)
@@ -196,6 +196,7 @@ def _claimed_run(session: Session, row: tuple[Any, ...], monotonic: float, worke
         errors=row[17],
         last_sequence=row[18],
         parent_id=None if row[21] is None else session.as_uuid(row[21]),
+        metadata=row[-3],
         code_version=row[-2],
         now_at=session.instant(row[-1]),
         claimed_monotonic=monotonic,

@@ -13,6 +13,7 @@ from django.db import transaction
 
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.keys import NO_KEYS
+from django_tasks_durable.authoring.middleware import Call
 from django_tasks_durable.authoring.tasks import TaskOptions, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import Options, get_options
@@ -21,6 +22,7 @@ from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.status import StepKind
 
 from . import keys, unique, vendors
+from .admission import admitted
 from .tables import RUNS, STEPS
 from .unique import Reused as Reused
 from .vendors.arrays import array_literal
@@ -81,9 +83,23 @@ def accept(
 
     Inside the caller's transaction on the same alias it exists if and only if that commits. Raise NotSerializable or
     PayloadTooLarge, naming the place in the arguments, before anything is written; DuplicateTask or IdempotencyConflict.
+    Whatever the middleware of the alias raise is raised on, and nothing is written.
     """
     session = vendors.session(using)
-    order = _order(task, session, backend_alias)
+
+    def insert(metadata: Mapping[str, Any]) -> Accepted | Reused:
+        return _accept(session, _order(task, session, backend_alias, metadata), task, args, kwargs)
+
+    return admitted(task, ((args, kwargs),), insert, _id_of, backend_alias=backend_alias, using=using)
+
+
+def _id_of(accepted: Accepted | Reused) -> tuple[UUID]:
+    return (accepted.run_id,)
+
+
+def _accept(
+    session: vendors.Session, order: _Order, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Accepted | Reused:
     run_id = new_id()
     payload = encode_arguments(args, kwargs, order.limit)
     given = options_of(task).keys
@@ -110,20 +126,27 @@ def _accept_with_keys(session: vendors.Session, order: _Order, call: unique.Call
     return Accepted(entered.run_id, entered.enqueued_at, call.args, call.kwargs, entered.superseded)
 
 
-def enqueue_many(
-    task: Task[..., Any], calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]], *, using: str, backend_alias: str
-) -> list[UUID]:
-    """Put many runs of one task into the store, all or none, and return their ids in order. See enqueue()."""
-    session = vendors.session(using)
+def enqueue_many(task: Task[..., Any], calls: Iterable[Call], *, using: str, backend_alias: str) -> list[UUID]:
+    """Put many runs of one task into the store, all or none, and return their ids in order. See accept()."""
     unique.refuse_for_many(options_of(task).keys, task.name)
-    order = _order(task, session, backend_alias)
-    rows = [(new_id(), *encode_arguments(args, kwargs, order.limit)) for args, kwargs in calls]
-    if not rows:
+    calls = list(calls)
+    if not calls:
         return []
+
+    session = vendors.session(using)
+
+    def insert(metadata: Mapping[str, Any]) -> list[UUID]:
+        return _insert_many(session, _order(task, session, backend_alias, metadata), task.queue_name, calls)
+
+    return admitted(task, calls, insert, list, backend_alias=backend_alias, using=using)
+
+
+def _insert_many(session: vendors.Session, order: _Order, queue_name: str, calls: Sequence[Call]) -> list[UUID]:
+    rows = [(new_id(), *encode_arguments(args, kwargs, order.limit)) for args, kwargs in calls]
     with session.transaction():
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             _insert(session, order, rows[start : start + ROWS_PER_STATEMENT])
-    announce(session, task.queue_name)
+    announce(session, queue_name)
     return [row[0] for row in rows]
 
 
@@ -153,7 +176,7 @@ class _Hint:
         signals.work_available.send(sender=None, using=self.using, queue_name=self.queue_name)
 
 
-def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str) -> _Order:
+def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str, metadata: Mapping[str, Any]) -> _Order:
     settings = get_options(backend_alias)
     options = options_of(task)
     attempts, deliveries = limits(options, settings)
@@ -166,7 +189,7 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str) -
             -task.priority,
             session.moment(task.run_after),
             options.snapshot(),
-            codec.encode(dict(options.metadata), where="metadata", limit=settings.max_payload_bytes),
+            codec.encode(dict(metadata), where="metadata", limit=settings.max_payload_bytes),
             attempts,
             deliveries,
             options.version,

@@ -97,6 +97,7 @@ class MemoryStore:
         priority: int = 0,
         max_attempts: int = 1,
         run_after: datetime | None = None,
+        metadata: str = "{}",
         keys: Keys = NO_KEYS,
         code_version: int = 1,
     ) -> UUID:
@@ -131,6 +132,7 @@ class MemoryStore:
                 priority=priority,
                 max_attempts=max_attempts,
                 code_version=code_version,
+                metadata=metadata,
                 enqueued_at=now,
                 run_after=run_after,
                 due_at=max(due_at, run_after) if run_after else due_at,
@@ -209,6 +211,7 @@ class MemoryStore:
                 last_sequence=len(run.lines),
                 worker_id=self.worker_id,
                 code_version=run.code_version,
+                metadata=run.metadata,
                 parent_id=run.parent_id,
                 stage=run.stage,
             )
@@ -432,6 +435,7 @@ class MemoryStore:
             queue_name=child.queue_name,
             priority=child.priority,
             code_version=child.code_version,
+            metadata=child.metadata,
             max_attempts=child.max_attempts,
             enqueued_at=now,
             run_after=child.run_after,

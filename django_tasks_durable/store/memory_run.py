@@ -51,6 +51,7 @@ class MemoryRun:
     crashes: int = 0
     inbox: int = 0
     code_version: int = 1
+    metadata: str = "{}"
     worker_ids: str = "[]"
     errors: str = "[]"
     error_code: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from django_tasks_durable.primitives.status import LEASED
 from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, RunStore, Verdict
 
 from . import memory_transfers
+from .admission import admitted
 from .memory import MemoryStore
 from .seats import Call, DrivenStore, Glance, Seat, asker
 
@@ -71,19 +72,26 @@ class MemorySeats(DrivenStore):
 
     def begin(self, call: Call) -> MemorySeat:
         task, options, settings = call.task, options_of(call.task), get_options(call.task.backend)
-        run_id = self.store.create(
-            task.module_path,
-            codec.encode(list(call.args), where="args", limit=settings.max_payload_bytes),
-            codec.encode(dict(call.kwargs), where="kwargs", limit=settings.max_payload_bytes),
-            name=call.name or options.keys.run_id,
-            keys=options.keys,
-            options=options.snapshot(),
-            backend=task.backend,
-            queue_name=task.queue_name,
-            priority=task.priority,
-            max_attempts=options.max_attempts or settings.max_attempts,
-            code_version=options.version,
-        )
+        limit = settings.max_payload_bytes
+
+        def insert(metadata: Mapping[str, Any]) -> UUID:
+            return self.store.create(
+                task.module_path,
+                codec.encode(list(call.args), where="args", limit=limit),
+                codec.encode(dict(call.kwargs), where="kwargs", limit=limit),
+                name=call.name or options.keys.run_id,
+                keys=options.keys,
+                options=options.snapshot(),
+                metadata=codec.encode(dict(metadata), where="metadata", limit=limit),
+                backend=task.backend,
+                queue_name=task.queue_name,
+                priority=task.priority,
+                max_attempts=options.max_attempts or settings.max_attempts,
+                code_version=options.version,
+            )
+
+        calls = ((call.args, call.kwargs),)
+        run_id = admitted(task, calls, insert, lambda run_id: (run_id,), backend_alias=task.backend)
         return MemorySeat(self.store, run_id)
 
     def find_seat(self, name: UUID | str) -> MemorySeat:

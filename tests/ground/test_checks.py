@@ -64,6 +64,22 @@ def test_an_unknown_database_is_an_error(name: str) -> None:
     assert "Did you mean 'default'?" in (found.hint or "")
 
 
+@pytest.mark.parametrize(
+    ("path", "message", "hint"),
+    [
+        ("no.such.middleware", "'no.such.middleware' cannot be imported", "Give the dotted path"),
+        ("tests.engine.wrappers.missing", "'tests.engine.wrappers.missing' cannot be imported", "Give the dotted path"),
+        ("tests.engine.wrappers.HEARD", "cannot be called", "Give a function of get_outcome"),
+        ("tests.engine.wrappers.sync_only", "synchronous only", "sync_and_async_middleware"),
+    ],
+)
+def test_a_middleware_that_cannot_be_used_is_an_error(path: str, message: str, hint: str) -> None:
+    (found,) = said({"OPTIONS": {"middleware": [path]}})
+    assert (found.id, found.is_serious()) == ("durable_tasks.E030", True)
+    assert message in found.msg
+    assert hint in (found.hint or "")
+
+
 def test_every_wrong_option_is_told_at_once() -> None:
     assert ids(said({"OPTIONS": {"a": 1, "b": 2, "poll_seconds": 0}})) == ["E004"] * 3
 

@@ -14,7 +14,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import autoreload
 
-from django_tasks_durable.conf import get_options
+from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
+from django_tasks_durable.authoring.tasks import registered
+from django_tasks_durable.conf import durable_aliases, get_options
+from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.management.parsing import SuggestingParser
 from django_tasks_durable.worker.loop import Worker, WorkerSettings
 from django_tasks_durable.worker.shutdown import StopSignals
@@ -83,6 +86,7 @@ class Command(BaseCommand):
             self._run(options)
 
     def _run(self, options: dict[str, Any]) -> None:
+        expect_usable_middleware()
         stop_signals = StopSignals()
         if options["processes"] > 1:
             supervisor = Supervisor(_single_process(sys.argv), options["processes"], restart=not options["batch"])
@@ -120,6 +124,14 @@ class Command(BaseCommand):
             scheduler=not options["no_scheduler"],
         )
         return Worker(config, chosen)
+
+
+def expect_usable_middleware() -> None:
+    """Raise InvalidOptions before anything is claimed that could not be run."""
+    for alias in durable_aliases():
+        CHAINS[alias]
+        if any(is_async(task) and task.backend == alias for task in registered().values()):
+            ASYNC_CHAINS[alias]
 
 
 def _single_process(arguments: list[str]) -> list[str]:

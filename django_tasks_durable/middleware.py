@@ -1,0 +1,68 @@
+"""Middleware that come with the package, and what every one is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.utils import timezone, translation
+from django.utils.decorators import sync_and_async_middleware
+
+from .authoring.middleware import AttemptContext as AttemptContext
+from .authoring.middleware import EnqueueContext as EnqueueContext
+from .authoring.middleware import GetOutcome as GetOutcome
+
+LANGUAGE, TIME_ZONE = "language", "time_zone"
+
+
+@sync_and_async_middleware
+def language_and_time_zone(get_outcome: GetOutcome) -> GetOutcome:
+    """Keep the language and the time zone of whoever enqueues, and let the task work in them.
+
+    They are ``language`` and ``time_zone`` of the run's metadata: what is there already stands.
+    """
+    if iscoroutinefunction(get_outcome):
+
+        async def amiddleware(context: EnqueueContext | AttemptContext) -> Any:
+            with _kept(context):
+                return await get_outcome(context)
+
+        return amiddleware
+
+    def middleware(context: EnqueueContext | AttemptContext) -> Any:
+        with _kept(context):
+            return get_outcome(context)
+
+    return middleware
+
+
+@contextmanager
+def _kept(context: EnqueueContext | AttemptContext) -> Iterator[None]:
+    if isinstance(context, EnqueueContext):
+        context.metadata.setdefault(LANGUAGE, translation.get_language())
+        context.metadata.setdefault(TIME_ZONE, _name_of(timezone.get_current_timezone()))
+        yield
+        return
+    language = context.metadata.get(LANGUAGE, translation.get_language())
+    zone = _zone_of(context.metadata.get(TIME_ZONE))
+    # Whatever the task leaves active goes with the overrides, as the thread is used again.
+    with translation.override(language), timezone.override(zone):
+        yield
+
+
+def _name_of(zone: tzinfo) -> str | float | None:
+    """Return the key of a time zone, or the minutes of a fixed offset; None for one that has neither."""
+    key = getattr(zone, "key", None)
+    if key:
+        return str(key)
+    offset = zone.utcoffset(None)
+    return None if offset is None else offset.total_seconds() / 60
+
+
+def _zone_of(name: str | float | None) -> str | tzinfo:
+    if name is None:
+        return timezone.get_current_timezone()
+    return name if isinstance(name, str) else timezone.get_fixed_timezone(name)  # type: ignore[arg-type]
