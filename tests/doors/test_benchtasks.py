@@ -38,6 +38,7 @@ KEYS = {
     "pickup_ms": {"p50", "p95", "p99"},
     "steps_per_s": {"sequential", "concurrent", "atomic"},
     "resume_ms": {"1000", "10000"},
+    "visit_ms": {"100", "10000"},
     "growth": {"empty", "finished_1m", "future_100k"},
     "rss_mb": {"idle", "peak"},
     "ratio": {"enqueue", "drain_async", "drain_sync", "steps_sequential"},

@@ -33,6 +33,7 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
             kind: _rounded(figure(f"steps.{kind}")) for kind in ("sequential", "concurrent", "atomic", "writing")
         },
         "resume_ms": {count: _rounded(figure(f"resume.{count}")) for count in ("1000", "10000")},
+        "visit_ms": {count: _rounded(figure(f"visit.{count}")) for count in ("100", "10000")},
         "growth": {key: _rounded(figure(f"growth.{key}")) for key in ("empty", "finished_1m", "future_100k")},
         "rss_mb": {key: _rounded(figure(f"rss.{key}")) for key in ("idle", "peak")},
         "idle_statements_per_s": _rounded(figure("idle_statements")),
@@ -48,6 +49,7 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
             "steps_concurrent": _rounded(ratio("steps.concurrent")),
             "steps_atomic": _rounded(ratio("steps.atomic")),
             "steps_writing": _rounded(ratio("steps.writing")),
+            "visit_10000": _quotient(figure("visit.10000"), figure("visit.100")),
             "growth_finished_1m": _quotient(figure("growth.finished_1m"), figure("growth.empty")),
             "growth_future_100k": _quotient(figure("growth.future_100k"), figure("growth.empty")),
         },

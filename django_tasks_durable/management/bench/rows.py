@@ -14,7 +14,7 @@ from django.db import DatabaseError
 
 from django_tasks_durable.compat import Task
 from django_tasks_durable.models import TaskRun
-from django_tasks_durable.primitives import clock
+from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.store import intake, vendors
 
@@ -109,6 +109,22 @@ def questions_of(run_id: UUID) -> int:
         (session.uuid(run_id), session.uuid(run_id)),
     )
     return int(found[0][0])
+
+
+def visit_of(run_id: UUID) -> int:
+    """Return the number of the visit that a workflow waits in, 0 while it does not wait."""
+    session = vendors.session()
+    found = session.execute(f"SELECT visit FROM {RUNS} WHERE id = %s AND status = 'WAITING'", (session.uuid(run_id),))
+    return int(found[0][0]) if found else 0
+
+
+def state_of(run_id: UUID) -> Any:
+    """Return the state in which a workflow ended, None while it has not."""
+    session = vendors.session()
+    found = session.execute(
+        f"SELECT result FROM {RUNS} WHERE id = %s AND status = 'SUCCESSFUL'", (session.uuid(run_id),)
+    )
+    return codec.decode(found[0][0]) if found else None
 
 
 def result_of(run_id: UUID) -> Any:

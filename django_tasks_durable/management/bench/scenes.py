@@ -104,6 +104,15 @@ def resume(measuring: Measuring) -> None:
             measuring.say(f"resume of {full} steps: {measuring.figure(f'resume.{full}'):.1f} ms")
 
 
+def visits(measuring: Measuring) -> None:
+    """Measure from the call of resume() to the next step of a class workflow, at its 100th and its 10,000th visit."""
+    with Crew(1):
+        for full in (100, 10_000):
+            for wait in _resume_visit(measuring.size(full, least=5)):
+                measuring.note(f"visit.{full}", wait)
+            measuring.say(f"resume at visit {full}: {measuring.figure(f'visit.{full}'):.1f} ms")
+
+
 def growth(measuring: Measuring) -> None:
     """Drain beside very many finished rows, and beside many that are due tomorrow, in turns with an empty table."""
     count = measuring.size(10_000, least=60)
@@ -157,6 +166,7 @@ SCENES: Mapping[str, Callable[[Measuring], None]] = {
     "pickup": pickup,
     "steps": steps,
     "resume": resume,
+    "visits": visits,
     "growth": growth,
     "idle": idle,
 }
@@ -199,6 +209,21 @@ def _resume(count: int, times: int = 3) -> Iterator[float]:
         control.resume(run_id, number, using="default")
     _wait_for(lambda: rows.result_of(run_id) is not None)
     for begun, mark in zip(called, rows.result_of(run_id), strict=True):
+        yield 1000 * (mark - begun)
+
+
+def _resume_visit(count: int, times: int = 5) -> Iterator[float]:
+    """Let a workflow wait behind so many visits and resume it, a few times; give the milliseconds of each."""
+    rows.empty()
+    run_id = UUID(str(tasks.Visiting.enqueue(tasks.Visiting.State(visits=count, questions=times)).id))
+    called: list[float] = []
+    for number in range(times):
+        _wait_for(lambda visit=count + 1 + number: rows.visit_of(run_id) == visit)  # type: ignore[misc]
+        rows.pause(0.1)
+        called.append(clock.monotonic())
+        control.resume(run_id, number, using="default")
+    _wait_for(lambda: rows.state_of(run_id) is not None)
+    for begun, mark in zip(called, rows.state_of(run_id).marks, strict=True):
         yield 1000 * (mark - begun)
 
 

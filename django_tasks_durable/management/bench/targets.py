@@ -119,6 +119,11 @@ def _steps(**bounds: Mapping[str, Any]) -> list[Target]:
 EVERYWHERE = [
     Target("resume of 1,000 steps", "ms", _at("resume_ms", "1000"), most=50),
     Target("resume of 10,000 steps", "ms", _at("resume_ms", "10000"), most=500),
+    Target("resume of a class at visit 100", "ms", _at("visit_ms", "100")),
+    Target(
+        "resume of a class at visit 10,000", "ms", _at("visit_ms", "10000"), _at("ratio", "visit_10000"),
+        "visit 100", most=1.5, on_ratio=True,
+    ),
     Target("drain of an empty table", "/s", _at("growth", "empty")),
     Target(
         "drain beside 1,000,000 finished", "/s", _at("growth", "finished_1m"), _at("ratio", "growth_finished_1m"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from random import getrandbits
 from typing import Any
 
 from django.db import connection
 
+from django_tasks_durable.authoring.marks import transition
 from django_tasks_durable.authoring.tasks import task
+from django_tasks_durable.authoring.workflow import Workflow
 from django_tasks_durable.primitives import clock
 
 
@@ -73,6 +76,40 @@ def resumed(context: Any, count: int, times: int) -> list[float]:
         context.interrupt({"time": number})
         marks.append(context.step(f"mark {number}", clock.monotonic))
     return marks
+
+
+class Visiting(Workflow):
+    """Make visits, then be suspended and resumed, and keep the instant at which each resumed visit went on."""
+
+    @dataclass
+    class State:
+        """The visits and questions that are left, and the instants."""
+
+        visits: int = 0
+        questions: int = 0
+        marks: list[float] = field(default_factory=list)
+
+    state: State
+
+    @transition(to=["count", "ask"], start=True)
+    def count(self) -> str:
+        """Make one visit with one step."""
+        self.step("count", self._count)
+        return "count" if self.state.visits > 0 else "ask"
+
+    def _count(self) -> None:
+        self.state.visits -= 1
+
+    @transition(to=["ask", None])
+    def ask(self) -> str | None:
+        """Wait, and keep when that was over."""
+        self.interrupt(self.state.questions)
+        self.step("mark", self._mark)
+        return "ask" if self.state.questions > 0 else None
+
+    def _mark(self) -> None:
+        self.state.marks.append(clock.monotonic())
+        self.state.questions -= 1
 
 
 def _one() -> int:

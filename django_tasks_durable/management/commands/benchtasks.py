@@ -23,7 +23,7 @@ from django_tasks_durable.conf import Options, get_options
 from django_tasks_durable.management.bench import report, stage
 from django_tasks_durable.management.bench.place import Place, PlaceTaken, place_of
 
-SCENES = ("enqueue", "enqueue_many", "drain", "pickup", "steps", "resume", "growth", "idle")
+SCENES = ("enqueue", "enqueue_many", "drain", "pickup", "steps", "resume", "visits", "growth", "idle")
 # What belongs to the project's databases or cannot be written into an environment variable.
 NOT_PASSED_ON = {"database", "listen_database", "backoff", "retention"}
 
