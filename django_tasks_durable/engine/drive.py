@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar, assert_never
@@ -83,7 +83,7 @@ def flow(slice: Slice, act: Act[T]) -> Generator[Any, None, T]:
         return value
 
 
-async def aflow(slice: Slice, act: Act[T], ended: Callable[[T], None]) -> AsyncIterator[Any]:
+async def aflow(slice: Slice, act: Act[T], ended: Callable[[T], None]) -> AsyncGenerator[Any, None]:
     """See flow(). An async generator cannot return a value, so ``ended`` is called with it."""
     try:
         effect = next(act)

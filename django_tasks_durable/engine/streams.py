@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import aclosing
 from typing import Any, TypeVar
 
+from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.streaming import StreamItem
 from django_tasks_durable.exceptions import AlreadyRunning
 from django_tasks_durable.primitives import clock
@@ -17,8 +19,9 @@ from . import attempt, outcomes, unwinding
 from .course import Course
 from .drive import aflow, flow
 from .own_loop import on_thread
-from .running import prepare, root
+from .running import BodyCall, prepare, root
 from .slice import Slice
+from .staging import astaged, staged
 from .subtasks import cancel_subtasks, track_subtasks
 from .unwinding import Unwinding
 
@@ -124,7 +127,7 @@ def _slice(course: Course) -> Generator[StreamItem, None, None]:
         attempt.announce(slice)
         undoing = unwinding.resumed(slice)
         if undoing is None:
-            value = yield from _items_of(course, flow(slice, root(slice, call)))
+            value = yield from _items_of(course, _partials(slice, call))
             outcome = outcomes.of_value(slice, value)
     except GeneratorExit:
         if course.may_ask():
@@ -145,6 +148,22 @@ def _items_of(course: Course, partials: Generator[Any, None, Any]) -> Generator[
         except StopIteration as end:
             return end.value
         yield course.item(partial)
+
+
+def _partials(slice: Slice, call: BodyCall) -> Generator[Any, None, Any]:
+    """Run the body, within its middleware if there are any, one partial at a time."""
+    chain = CHAINS[slice.claimed.backend]
+    if chain is None:
+        return flow(slice, root(slice, call))
+    return staged(slice, chain, lambda: flow(slice, root(slice, call)))
+
+
+def _apartials(slice: Slice, call: BodyCall, ended: Callable[[Any], None]) -> AsyncGenerator[Any, None]:
+    """See _partials()."""
+    chain = ASYNC_CHAINS[slice.claimed.backend]
+    if chain is None:
+        return aflow(slice, root(slice, call), ended)
+    return astaged(slice, chain, lambda ended: aflow(slice, root(slice, call), ended), ended)
 
 
 class AsyncStream:
@@ -191,8 +210,9 @@ class AsyncStream:
             while True:
                 if (left := await self.ask(course.seconds_left)) is not None:
                     await _arest(left)
-                    async for item in self._slice():
-                        yield item
+                    async with aclosing(self._slice()) as items:
+                        async for item in items:
+                            yield item
                 elif (child := await self.ask(course.next_child)) is not None:
                     await self._further(child)
                 else:
@@ -217,8 +237,9 @@ class AsyncStream:
             outcome, undoing = await attempt.abegin(slice)
             if outcome is None and undoing is None:
                 with track_subtasks(slice):
-                    async for partial in aflow(slice, root(slice, call), values.append):
-                        yield await self.ask(self._course.item, partial)
+                    async with aclosing(_apartials(slice, call, values.append)) as partials:
+                        async for partial in partials:
+                            yield await self.ask(self._course.item, partial)
                 outcome = outcomes.of_value(slice, values[0])
         except GeneratorExit:
             await self._conclude(slice, Released(lease=lease))

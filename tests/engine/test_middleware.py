@@ -263,6 +263,59 @@ def test_one_that_loses_an_enqueue_is_told() -> None:
         samples.add.stream(1)._course.look()  # type: ignore[attr-defined]
 
 
+# --- streams in process
+
+
+@pytest.mark.parametrize("task", [samples.chat, samples.achat], ids=lambda task: task.name)
+def test_a_stream_is_wrapped_and_hands_out_each_partial_when_it_comes(task: Any, heard: Heard) -> None:
+    store = MemoryStore()
+    with around("outer", LANGUAGE), translation.override("fr"):
+        stream = task.stream("job", run_id="one", store=store)
+        assert next(stream).partial == "processing job"
+        assert [each[1] for each in heard] == ["enqueue", "left", "attempt"]
+        assert next(stream).interrupt == {"message": "wait"}
+        assert heard[3:] == [("outer", "raised", "Suspend")]
+        assert task.resume("one", {"message": "ok"}, store=store).result() == ["job", {"message": "ok"}]
+    assert heard[-1] == ("outer", "left", ["job", {"message": "ok"}])
+
+
+@pytest.mark.parametrize("task", [samples.chat, samples.achat], ids=lambda task: task.name)
+async def test_an_asynchronous_stream_is_wrapped(task: Any, heard: Heard) -> None:
+    store = MemoryStore()
+    with around("outer"):
+        items = [item async for item in task.astream("job", run_id="one", store=store)]
+        assert [item.partial for item in items] == ["processing job", None]
+        assert await task.aresume("one", {"message": "ok"}, store=store).result() == ["job", {"message": "ok"}]
+    assert [each[1] for each in heard] == ["enqueue", "left", "attempt", "raised", "attempt", "left"]
+
+
+def test_a_stream_that_is_left_is_left_by_its_middleware_too(heard: Heard) -> None:
+    store = MemoryStore()
+    with around("outer"):
+        stream = samples.chat.stream("job", run_id="one", store=store)
+        next(stream)
+        stream.close()
+        assert heard[-1] == ("outer", "raised", "GeneratorExit")
+        assert store.find("one").status is RunStatus.READY
+        assert [item.partial for item in samples.chat.stream("job", run_id="one", store=store)] == [None]
+
+
+async def test_an_asynchronous_stream_that_is_left_is_left_by_its_middleware_too(heard: Heard) -> None:
+    store = MemoryStore()
+    with around("outer"):
+        stream = samples.achat.astream("job", run_id="one", store=store)
+        await anext(stream)
+        await stream.aclose()
+    assert heard[-1] == ("outer", "raised", "GeneratorExit")
+    assert store.find("one").status is RunStatus.READY
+
+
+def test_what_fails_in_a_stream_is_raised_to_whoever_iterates(heard: Heard) -> None:
+    with around("outer"), pytest.raises(ValueError, match="ouch"):
+        samples.failing.stream().result()
+    assert heard[-1] == ("outer", "raised", "ValueError")
+
+
 # --- how they are made
 
 

@@ -126,6 +126,15 @@ def _twice(get_outcome: GetOutcome, context: AttemptContext) -> Any:
 
 raising = _of_attempts(_raise)
 skipping = _of_attempts(lambda get_outcome, context: "skipped")
+
+
+def _choose(get_outcome: GetOutcome, context: AttemptContext) -> Any:
+    if context.metadata.get("refuse"):
+        raise PermissionError("not here")
+    return get_outcome(context)
+
+
+choosy = _of_attempts(_choose)
 keeping = _of_attempts(lambda get_outcome, context: None if context.is_undoing else get_outcome(context))
 twice = _of_attempts(_twice)
 foreign = _of_attempts(lambda get_outcome, context: get_outcome("another"))

@@ -506,4 +506,10 @@ MUTANTS = [
         (STORE + "pulse.py", "                if not heard.alive:\n                    self._lose()\n", ""),
         tests="tests/store/test_driving.py",
     ),
+    # --- middleware
+    _mutant(
+        "a middleware that raises leaves what it enqueued",
+        (STORE + "admission.py", "nullcontext() if using is None else vendors.write_transaction(using)", "nullcontext()"),
+        tests="tests/store/test_middleware.py", on="sqlite postgresql mariadb",
+    ),
 ]  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
+from django.utils import translation
 
 from django_tasks_durable import every, task
 from tests.probe import effects
@@ -31,6 +32,20 @@ def echo(value: Any = None) -> Any:
 @task(metadata={"label": "mine"})
 def labelled() -> None:
     """Carry metadata of its own."""
+
+
+@task
+def speaks() -> str | None:
+    """Tell the language, and leave another one behind."""
+    found = translation.get_language()
+    translation.activate("sv")
+    return found
+
+
+@task
+async def aspeaks() -> str | None:
+    """See speaks."""
+    return translation.get_language()
 
 
 # Scheduled only where a test asks for it, or every worker of every test would run it.

@@ -108,3 +108,13 @@ def test_settings_that_change_are_heard() -> None:
         assert CHAINS["default"] is not None
         with override_settings(TASKS={"default": {"BACKEND": "django_tasks_durable.DurableBackend"}}):
             assert CHAINS["default"] is None
+
+
+def test_a_stream_of_the_database_uses_the_connection_of_whoever_iterates(heard: list[Any]) -> None:
+    with around("outer"):
+        stream = samples.chat.stream("job", store="database")
+        assert next(stream).partial == "processing job"
+        assert next(stream).interrupt == {"message": "wait"}
+    run = TaskRun.objects.get()
+    assert (run.status, run.metadata) == (RunStatus.WAITING, '{"seen_by":["outer"]}')
+    assert heard[-1] == ("outer", "raised", "Suspend")
