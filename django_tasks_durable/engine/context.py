@@ -108,6 +108,16 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         return self._frame.slice.attempt
 
     @property
+    def max_attempts(self) -> int:
+        """The number of attempts that may end in an exception."""
+        return self._frame.slice.claimed.max_attempts
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the enqueue left with the run: the metadata of the task, of the call and of the middleware."""
+        return self._frame.slice.metadata
+
+    @property
     def run_id(self) -> UUID:
         """The id of the run."""
         return self._frame.slice.claimed.run_id

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+from django_tasks_durable.authoring.tasks import options_of
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import Interrupted
 from django_tasks_durable.primitives import clock, codec
@@ -73,6 +75,13 @@ class InlineSlice(Slice):
             make_context,
         )
         self._ahead = timedelta(0)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """See Slice.metadata. What was not enqueued has that of its task."""
+        if self.claimed.metadata == "{}" and self.task is not None:
+            return MappingProxyType(dict(options_of(self.task).metadata))
+        return super().metadata
 
     def now(self) -> datetime:
         """See Slice.now()."""

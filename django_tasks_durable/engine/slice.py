@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, SuspendInAtomic, TaskTimeout
-from django_tasks_durable.primitives import clock
+from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
 from django_tasks_durable.primitives.writes import (
     Append,
@@ -134,6 +135,11 @@ class Slice:
     def attempt(self) -> int:
         """The number of this attempt, counted from 1."""
         return self.claimed.attempts + 1
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the enqueue left with the run."""
+        return MappingProxyType(dict(codec.decode(self.claimed.metadata)))
 
     def now(self) -> datetime:
         """Return the database's instant, as far as this process can tell without asking."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from django_tasks_durable.authoring.middleware import AttemptContext, GetOutcome
 from django_tasks_durable.exceptions import MiddlewareMisused
-from django_tasks_durable.primitives import codec
 
 from .slice import Slice
 
@@ -42,9 +40,8 @@ async def aundone_within(slice: Slice, chain: GetOutcome, undo: Callable[[], Awa
 
 def _context(slice: Slice, perform: Callable[[], Any], *, is_undoing: bool) -> AttemptContext:
     assert slice.task is not None, "a body is prepared before it is wrapped"
-    claimed = slice.claimed
-    metadata = MappingProxyType(dict(codec.decode(claimed.metadata)))
-    return AttemptContext(slice.task, claimed.run_id, slice.attempt, metadata, perform, is_undoing=is_undoing)
+    run_id = slice.claimed.run_id
+    return AttemptContext(slice.task, run_id, slice.attempt, slice.metadata, perform, is_undoing=is_undoing)
 
 
 def _only(ends: list[T], context: AttemptContext) -> T:

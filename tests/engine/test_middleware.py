@@ -203,6 +203,18 @@ def test_one_that_skips_the_compensations_fails_the_run_with_a_word_about_it() -
     assert "from being undone" in bench.error()["message"]
 
 
+def test_the_task_finds_the_metadata_and_cannot_change_them() -> None:
+    def reading(context: Any) -> Any:
+        with pytest.raises(TypeError):
+            context.metadata["more"] = 1
+        return [dict(context.metadata), context.max_attempts]
+
+    bench = Bench(local(reading, max_attempts=3), metadata='{"team":"shop"}')
+    bench.slice()
+    assert bench.result == [{"team": "shop"}, 3]
+    assert local(reading, metadata={"team": "shop"}).call() == [{"team": "shop"}, 1]
+
+
 # --- inline
 
 
