@@ -101,7 +101,7 @@ class ConcurrentScope(DurableError):
         self.busy, self.asked = busy, asked
         super().__init__(
             f"{asked!r} was asked for while {busy!r} was still under way in the same scope, so their order would be chance. "
-            "Use context.gather() to run things side by side."
+            "Use context.gather() to run things side by side; the function of a step cannot wait or remember."
         )
 
 
@@ -412,7 +412,9 @@ class ChildFailed(DurableError):
 
     def __init__(self, run_id: UUID, exception_class_path: str, message: str) -> None:
         self.run_id, self.exception_class_path, self.message = run_id, exception_class_path, message
-        super().__init__(f"Child {run_id} failed with {exception_class_path}: {message}")
+        super().__init__(
+            f"Child {run_id} failed with {exception_class_path}: {message}. Retry it, then its parent; or catch ChildFailed."
+        )
 
 
 class ChildCancelled(DurableError):

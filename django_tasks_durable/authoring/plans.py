@@ -12,9 +12,11 @@ from django_tasks_durable.exceptions import InvalidWorkflow, UnknownStep, Unknow
 
 from .marks import MARK, CommandMark, QueryMark, StepMark
 from .states import StateShape
+from .words import ALIASES, OF_A_CONTEXT
 
 END = "end"
 LONGEST_NAME = 100
+TAKEN = OF_A_CONTEXT | ALIASES.keys() | {"state"}
 _LOOKS_NUMBERED = re.compile(r"#\d+$")
 
 
@@ -87,7 +89,7 @@ def plan_of(cls: type, *, base: type, audit: bool) -> Plan:
     name = cls.__qualname__
     marked = _marked(cls)
     for member in marked:
-        if hasattr(base, member) or member.startswith("_"):
+        if hasattr(base, member) or member.startswith("_") or member in TAKEN:
             raise InvalidWorkflow(name, f"a method may not be called {member!r}, which has a meaning here already.")
     steps = _steps(name, marked)
     return Plan(

@@ -15,6 +15,7 @@ from .handles import Handle, Outside
 from .plans import Plan, plan_of
 from .states import NoState
 from .streaming import AsyncRunStream, RunStream
+from .words import ALIASES
 from .workflow_tasks import WorkflowTask, task_of
 
 if TYPE_CHECKING:
@@ -264,9 +265,6 @@ class Workflow:
     else:
 
         def __getattr__(self, name: str) -> Any: ...
-
-
-ALIASES = {"action": "step", "aaction": "astep"}
 
 
 class NotAttachedAttribute(NotAttached, AttributeError):

@@ -406,6 +406,7 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
     def gather(self, *branches: Any, return_exceptions: bool = False) -> Any:
         """Run branches side by side, each in a scope of its own: tasks with ``bind(...)``, or functions.
 
+        A function whose first argument is named ``context`` is given that of its branch, another one nothing.
         Takes a mapping of names to branches and returns a dict, or takes branches and returns a list. Each branch goes
         on to its own end or wait, then the run suspends once with all waits. The first failure is raised when all rest.
         """

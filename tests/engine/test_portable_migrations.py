@@ -122,6 +122,27 @@ def test_a_renamed_key_takes_all_its_uses_along_and_nobody_elses(old: dict[str, 
 
 
 @pytest.mark.seed("AW-18")
+def test_whatever_a_body_asks_for_is_renamed_by_its_path() -> None:
+    @local
+    def body(context: Any) -> Any:
+        context.patched("new")
+        context.poll("ticket", lambda: "ended", every=1)
+        context.gather({"a": lambda context: context.step("load", lambda: 1)})
+        context.approval("fine")
+
+    bench = Bench(body)
+    bench.slice()
+    old = export_snapshot(bench.run_id, store=bench.store)
+    for path in ("patch:new", "poll:ticket", "branch:a", "branch:a/step:load", "approval:fine"):
+        other = f"{path.rpartition(':')[0]}:other"
+        document = rename_key(path, other)(old)
+        paths = [*document["steps"], *(wait["path"] for wait in document["durable"]["waits"])]
+        assert other in paths
+        assert path not in paths
+        assert validate_snapshot(document).valid
+
+
+@pytest.mark.seed("AW-18")
 def test_a_removed_key_leaves_no_gap(old: dict[str, Any]) -> None:
     removed = remove_key("audit")(old)
     assert "step:audit" not in removed["steps"]

@@ -16,7 +16,9 @@ import pytest
 from django_tasks_durable import MemoryStore, Workflow, command, query, task, transition
 from django_tasks_durable.authoring import registry
 from django_tasks_durable.authoring.handles import Outside
+from django_tasks_durable.authoring.words import OF_A_CONTEXT
 from django_tasks_durable.checks import check_workflows
+from django_tasks_durable.engine.context import DurableContext
 from django_tasks_durable.exceptions import (
     AlreadyAttached,
     Interrupted,
@@ -158,6 +160,8 @@ def test_a_class_that_cannot_run_is_refused_when_it_is_made() -> None:
     assert "a() and b() are both the step 'x'" in wrong({"a": marked(name="x", start=True), "b": marked(name="x")})
     assert "no step can be named 'a/b'" in wrong({"a": marked(name="a/b", start=True)})
     assert "may not be called 'enqueue'" in wrong({"enqueue": marked(start=True)})
+    for word in ("step", "action", "approval", "log", "state"):
+        assert f"may not be called {word!r}" in wrong({"a": marked(start=True), word: command(lambda self: None)})
     asking = transition(start=True)(lambda self, who: None)
     assert "asks for who" in wrong({"a": asking})
 
@@ -167,6 +171,10 @@ def test_a_class_that_cannot_run_is_refused_when_it_is_made() -> None:
     assert "slow() must be a plain function" in wrong({"a": marked(start=True), "slow": command(slow)})
     assert "Did you mean 'queue_name'?" in wrong({"a": marked(start=True)}, queue_nam="x")
     assert "top level" in wrong({"a": marked(start=True), "__qualname__": "f.<locals>.Wrong"})
+
+
+def test_the_words_that_a_workflow_may_not_give_anew_are_those_of_the_context() -> None:
+    assert {word for word in dir(DurableContext) if not word.startswith("_")} - {"run_id"} == OF_A_CONTEXT
 
 
 def test_a_state_that_cannot_be_stored_is_refused_when_the_class_is_made() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterator
 
-from django_tasks_durable.authoring.graphs import WORDS
+from django_tasks_durable.authoring.plans import TAKEN
 from django_tasks_durable.authoring.workflow import Workflow
 
 from .names import TYPE_NAMES
@@ -20,7 +20,7 @@ def problems(flow: Flow) -> Iterator[Problem]:
     """Give the nodes whose name or method is taken."""
     first: dict[str, Node] = {}
     methods: dict[str, Node] = {}
-    taken = {*dir(Workflow), *Workflow.__annotations__, "State", *WORDS}
+    taken = {*dir(Workflow), *Workflow.__annotations__, "State", *TAKEN}
     for node in (node for node in flow.nodes if node.name):
         if node.name in first:
             yield Problem(inside(node.path, "name"), f"{node.name!r} is the name of {first[node.name].path} already.")

@@ -19,6 +19,11 @@ from .shapes import LOWEST_VERSION, Document, as_workflow, decoded, dumps, path_
 
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
+# What the last part of a path may begin with; all else is the key of a step.
+_WORD = re.compile(
+    "(step|sleep|wait|recv|approval|webhook|event|link|call|branch|spawn|join|stream|poll|pause|patch|undo):"
+)
+
 
 def compose(*migrations: Migration) -> Migration:
     """Return the migration that does these, one after the other."""
@@ -122,7 +127,7 @@ def _path(document: Document, key: str) -> str:
     """Return how a key stands in this document: a step of the body by its path, where paths are used."""
     if "durable" not in document:
         return key
-    is_path = re.match(r"(step|sleep|wait|call|branch):", key) is not None
+    is_path = _WORD.match(key) is not None
     return key if is_path and path_of(key) not in document["steps"] else path_of(key)
 
 
