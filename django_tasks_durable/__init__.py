@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from .engine.portable import snapshot_of as snapshot_of
     from .engine.portable import transform_value as transform_value
     from .engine.portable import validate_snapshot as validate_snapshot
+    from .live.forwarding import forward as forward
     from .store.database import DatabaseStore as DatabaseStore
     from .store.memory import MemoryStore as MemoryStore
 
@@ -104,6 +105,7 @@ _HOMES = {
     "delete_snapshots": "engine.portable",
     "every": "authoring.schedules",
     "export_snapshot": "engine.portable",
+    "forward": "live.forwarding",
     "get_context": "engine.context",
     "has_snapshot": "engine.portable",
     "interrupt": "engine.context",
@@ -171,6 +173,7 @@ __all__ = [
     "delete_snapshots",
     "every",
     "export_snapshot",
+    "forward",
     "get_context",
     "has_snapshot",
     "interrupt",

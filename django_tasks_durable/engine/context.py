@@ -123,6 +123,11 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         return self._frame.slice.claimed.run_id
 
     @property
+    def task_path(self) -> str:
+        """The path of the task that runs."""
+        return self._frame.slice.claimed.task_path
+
+    @property
     def idempotency_key(self) -> str:
         """A name for what is being done just now, the same each time it is tried: the run's id and the step's path."""
         busy = self._frame.scope.busy

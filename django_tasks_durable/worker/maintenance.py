@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django_tasks_durable import signals
+from django_tasks_durable.executors.thread import check_connections
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.store import keys, maintenance, retention, user_transactions, vendors, workers
 
@@ -107,6 +108,7 @@ class Maintenance:
             self.worker.writer.wake()
             if signals.run_changed.receivers:
                 signals.run_changed.send_robust(sender=None, using=self.worker.using, run_ids=changed)
+                check_connections()  # those that receivers opened in this thread
         if now >= self._next_tick:
             wait = self.scheduler.turn(session)
             self._next_tick = clock.monotonic() + (DEADLINE_SECONDS if wait is None else min(wait, DEADLINE_SECONDS))

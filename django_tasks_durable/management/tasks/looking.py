@@ -13,6 +13,7 @@ from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.status import State
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots import waits as asked_waits
+from django_tasks_durable.snapshots.entries import as_entry
 from django_tasks_durable.snapshots.shapes import RunSnapshot
 from django_tasks_durable.snapshots.text import duration, one_line, plain
 
@@ -54,8 +55,17 @@ def _list(terminal: Terminal, options: Options) -> None:
         terminal.line("There are none.")
 
 
+def _takes_an_id_and_a_shape(parser: ArgumentParser) -> None:
+    takes_id(parser)
+    parser.add_argument("--entries", action="store_true", help="Write the last lines of its timeline as JSON entries.")
+
+
 def _show(terminal: Terminal, options: Options) -> None:
     run = read.one(terminal.run_id(options["ids"][0]), using=terminal.using)
+    if options["entries"]:
+        lines = read.timeline(run.id, using=terminal.using)
+        terminal.json([as_entry(line, run, show=terminal.veil).as_dict() for line in lines])
+        return
     if terminal.as_json:
         terminal.json(_whole(terminal, run))
         return
@@ -142,6 +152,8 @@ def _waits(terminal: Terminal, options: Options) -> None:
 
 SUBCOMMANDS = (
     Subcommand("list", "List tasks, the newest first.", _takes_filters, _list),
-    Subcommand("show", "Show one task: its state, timeline, checkpoints and open questions.", takes_id, _show),
+    Subcommand(
+        "show", "Show one task: its state, timeline, checkpoints and open questions.", _takes_an_id_and_a_shape, _show
+    ),
     Subcommand("waits", "List the open questions of all tasks, the oldest first.", _takes_a_kind, _waits),
 )
