@@ -78,7 +78,6 @@ def entries_of(run_id: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.seed("TR-28")
-@pytest.mark.seed("TR-29")
 @pytest.mark.seed("TR-42")
 def test_a_run_is_told_in_the_order_of_its_life_and_its_success_is_last(told: Told) -> None:
     run_id = tells.enqueue().run_id
@@ -92,7 +91,6 @@ def test_a_run_is_told_in_the_order_of_its_life_and_its_success_is_last(told: To
     assert [entry.sequence for entry in told if entry.sequence] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.seed("TR-29")
 def test_a_wait_and_its_end_are_told(told: Told) -> None:
     run_id = waits.enqueue().run_id
     testing.drain()
@@ -105,7 +103,6 @@ def test_a_wait_and_its_end_are_told(told: Told) -> None:
     assert lines == list(range(1, len(lines) + 1))
 
 
-@pytest.mark.seed("TR-33")
 @pytest.mark.seed("TR-P9")
 def test_an_entry_has_no_field_that_is_empty_and_hides_what_is_secret(told: Told) -> None:
     run_id = tells.enqueue().run_id
@@ -132,7 +129,6 @@ def test_an_entry_has_no_field_that_is_empty_and_hides_what_is_secret(told: Told
     assert (far["message"], far["metadata"]) == ("reading", {"data": {"page": 1}})
 
 
-@pytest.mark.seed("TR-33")
 @pytest.mark.seed("TR-P9")
 @pytest.mark.parametrize(
     ("kind", "level"),
@@ -149,7 +145,6 @@ def test_the_level_of_an_entry_is_that_of_its_type_or_the_lines_own(kind: str, l
 
 
 @pytest.mark.seed("TR-P10")
-@pytest.mark.seed("TR-33")
 def test_a_worker_that_starts_stops_or_falls_silent_is_an_entry() -> None:
     common = {"host": "mill", "pid": 7, "heartbeat_at": AT, "concurrency": 4}
     Worker.objects.create(id="one", started_at=AT, stopped_at=AT + timedelta(seconds=9), **common)
