@@ -512,4 +512,10 @@ MUTANTS = [
         (STORE + "admission.py", "nullcontext() if using is None else vendors.write_transaction(using)", "nullcontext()"),
         tests="tests/store/test_middleware.py", on="sqlite postgresql mariadb",
     ),
+    # --- entries
+    _mutant(
+        "a sink that changes a run is told of it in the middle of another",
+        ("django_tasks_durable/live/forwarding.py", "            if self._is_telling:\n", "            if False:\n"),
+        tests="tests/seeds/test_entries.py",
+    ),
 ]  # fmt: skip

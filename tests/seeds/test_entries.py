@@ -199,12 +199,15 @@ def test_a_sink_that_changes_runs_is_told_of_it_later_and_once(listening: Any) -
 
     def sink(entry: Entry) -> None:
         heard.append(entry)
-        forwarding.signals.run_changed.send(None, using="default", run_ids=[entry.task_id])
+        if entry.type == "started" and entry.task_path.endswith("tells"):
+            other = acts.enqueue()
+            forwarding.signals.run_changed.send(None, using="default", run_ids=[entry.task_id, other])
 
     listening(sink)
     tells.enqueue()
     testing.drain()
-    assert len(heard) == 7
+    types = [entry.type for entry in heard if entry.type != "progress"]
+    assert types[:7] == ["enqueued", "claimed", "started", "log", "step", "succeeded", "enqueued"]
 
 
 @pytest.mark.seed("TR-42")
