@@ -196,6 +196,8 @@ def _success(frame: Frame, place: Place, fingerprint: str, text: str, partials: 
 
 def _failure(frame: Frame, place: Place, fingerprint: str, error: Exception, partials: Sequence[str]) -> SaveCheckpoint:
     extras: dict[str, Any] = {"partials": [json.loads(text) for text in partials]} if partials else {}
+    if within := frame.slice.failed_with(error):
+        extras["within"] = within
     return records.failed(
         frame.slice.claimed.lease, place, CheckpointKind.CALL, error, fingerprint=fingerprint, **extras
     )
@@ -210,13 +212,21 @@ def _again(frame: Frame, place: Place, decision: Replayed | ReplayedFailure) -> 
         return remembered["value"]
     for partial in json.loads(decision.text).get("partials", ()):
         yield Emit(codec.decode(json.dumps(partial)))
-    raise frame.slice.remember(codec.decode_error(decision.text), place.path)
+    raise _failed_before(frame, place, decision)
 
 
 def _settled_before(frame: Frame, place: Place, decision: Replayed | ReplayedFailure) -> Ended | Broke:
     if isinstance(decision, Replayed):
         return Ended(codec.decode(decision.text)["value"])
-    return Broke(frame.slice.remember(codec.decode_error(decision.text), place.path))
+    return Broke(_failed_before(frame, place, decision))
+
+
+def _failed_before(frame: Frame, place: Place, decision: ReplayedFailure) -> Exception:
+    """Give the error of a call that failed. What failed inside it with that error shares its fate again."""
+    error = codec.decode_error(decision.text)
+    for path in json.loads(decision.text).get("within", ()):
+        frame.slice.remember(error, path)
+    return frame.slice.remember(error, place.path)
 
 
 def _arguments(callee: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:

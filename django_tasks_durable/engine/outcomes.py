@@ -140,7 +140,7 @@ def _fail(slice: Slice, error: BaseException) -> Failed:
         "" if retry_at is None else f", the next is due at {retry_at.isoformat(timespec='seconds')}",
         error=error,
     )
-    failed = Failed(lease=claimed.lease, error=_error_record(error), retry_at=retry_at, forget=_unhandled(slice, error))
+    failed = Failed(lease=claimed.lease, error=_error_record(error), retry_at=retry_at, forget=slice.failed_with(error))
     return slice.dressed(failed)
 
 
@@ -178,18 +178,3 @@ def _backoff(slice: Slice) -> BackoffLike:
         return Backoff(**told)
     own = options_of(slice.task).backoff if slice.task is not None else None
     return own or delays.default_backoff(slice)
-
-
-def _unhandled(slice: Slice, error: BaseException) -> tuple[str, ...]:
-    """Name the failed checkpoints whose errors ended the attempt: they can be reached from this one (rule 6)."""
-    reachable: set[int] = set()
-    pending: list[BaseException | None] = [error]
-    while pending:
-        each = pending.pop()
-        if each is None or id(each) in reachable:
-            continue
-        reachable.add(id(each))
-        pending += [each.__cause__, each.__context__]
-        if isinstance(each, BaseExceptionGroup):
-            pending += each.exceptions
-    return tuple(dict.fromkeys(path for failure, path in slice.failures if id(failure) in reachable))

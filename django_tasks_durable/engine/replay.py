@@ -328,5 +328,7 @@ def _check_key(key: object) -> None:
         raise InvalidKey(key, "it contains '/', which parts the scopes of a path.")
     if not key.isprintable():
         raise InvalidKey(key, "it contains a character that cannot be printed.")
-    if _LOOKS_NUMBERED.search(key) or any(mark in key for mark in (TRY, SEEN, POLLED)):
+    if ("#" in key and _LOOKS_NUMBERED.search(key)) or (
+        "!" in key and any(mark in key for mark in (TRY, SEEN, POLLED))
+    ):
         raise InvalidKey(key, "'#' with a number at its end, and '!try:', are what the engine adds to paths.")

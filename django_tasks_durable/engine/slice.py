@@ -186,6 +186,20 @@ class Slice:
         self.failures.append((error, path))
         return error
 
+    def failed_with(self, error: BaseException) -> tuple[str, ...]:
+        """Name the failed checkpoints whose errors can be reached from this one; with it they are handled or not (rule 6)."""
+        reachable: set[int] = set()
+        pending: list[BaseException | None] = [error]
+        while pending:
+            each = pending.pop()
+            if each is None or id(each) in reachable:
+                continue
+            reachable.add(id(each))
+            pending += [each.__cause__, each.__context__]
+            if isinstance(each, BaseExceptionGroup):
+                pending += each.exceptions
+        return tuple(dict.fromkeys(path for failure, path in self.failures if id(failure) in reachable))
+
     def take(self, name: str) -> MessageRecord | None:
         """Take the oldest message of this name out of the box; None when there is none. Branches may ask at once."""
         with self.lock:

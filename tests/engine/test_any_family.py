@@ -160,6 +160,16 @@ LISTENS = [("spawn", "a", [*NUMBERS, ("ask", "a", None), *NUMBERS]), ("stream", 
 )
 @example(program=LISTENS, order=[1, 0], deaths={5: False})
 @example(program=[("call", "", LISTENS), *LISTENS, *LISTENS], order=[1], deaths={7: True, 12: False})
+@example(
+    program=[("step", "a", 0), ("call", "", [("call", "", [("spawn", "a", []), ("fail", "", None)])])],
+    order=[],
+    deaths={4: True},
+)
+@example(
+    program=[("step", "a", 0), ("call", "", []), ("call", "", [("call", "", [("fail", "", None)])])],
+    order=[],
+    deaths={7: False, 1: False},
+)
 def test_a_family_survives_any_deaths_in_any_order(
     program: list[Any], order: list[int], deaths: dict[int, bool]
 ) -> None:
