@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import textwrap
 import types
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin
 from uuid import UUID
 
-from .plans import Plan, PlannedStep
+from . import sources
+from .plans import Plan
 from .states import MISSING, StateShape
 
-# Which words of the context leave a key behind, what kind of key it is, and the key without one being given.
-WORDS = {
-    "step": ("step", None), "action": ("step", None), "sleep": ("sleep", "sleep"), "wait_ms": ("sleep", None),
-    "wait": ("wait", None), "await_": ("wait", None), "wait_event": ("wait", None), "interrupt": ("wait", "interrupt"),
-}  # fmt: skip
-WORDS |= {f"a{name}": said for name, said in WORDS.items() if name not in ("wait", "await_")}
 JSON_TYPES = {
     str: {"type": "string"}, int: {"type": "integer"}, float: {"type": "number"}, bool: {"type": "boolean"},
     type(None): {"type": "null"}, datetime: {"type": "string", "format": "date-time"}, date: {"type": "string", "format": "date"},
@@ -40,7 +32,7 @@ def graph_of(name: str, plan: Plan) -> dict[str, Any]:
         "name": name,
         "start": plan.start,
         "steps": [
-            {"name": step.name, "method": step.method, "to": list(step.to), "keys": keys_of(step)}
+            {"name": step.name, "method": step.method, "to": list(step.to), "keys": sources.keys_of(step.function)}
             for step in plan.steps.values()
         ],
         "commands": list(plan.commands),
@@ -62,48 +54,6 @@ def mermaid_of(plan: Plan) -> str:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace('"', "'") + '"'
-
-
-# --- keys
-
-
-def keys_of(step: PlannedStep) -> list[dict[str, Any]]:
-    """Return the keys that a step's source uses, in order; none when there is no source."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(step.function)))
-    except (OSError, SyntaxError, TypeError):
-        return []
-    method = tree.body[0]
-    if not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) or not method.args.args:
-        return []
-    found = list(_calls(method, method.args.args[0].arg))
-    return [_key(word, node) for word, node in sorted(found, key=lambda each: (each[1].lineno, each[1].col_offset))]
-
-
-def _calls(method: ast.AST, me: str) -> Iterator[tuple[str, ast.Call]]:
-    """Give each ``self.word(...)`` and ``self.context.word(...)``."""
-    for node in ast.walk(method):
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr not in WORDS:
-            continue
-        owner = node.func.value
-        if isinstance(owner, ast.Attribute) and owner.attr == "context":
-            owner = owner.value
-        if isinstance(owner, ast.Name) and owner.id == me:
-            yield node.func.attr, node
-
-
-def _key(word: str, call: ast.Call) -> dict[str, Any]:
-    kind, otherwise = WORDS[word]
-    said = next((each.value for each in call.keywords if each.arg == "key"), None)
-    if said is None and word not in ("interrupt", "ainterrupt") and call.args:
-        said = call.args[0]
-    if isinstance(said, ast.Constant) and isinstance(said.value, str):
-        return {"kind": kind, "key": said.value, "literal": True}
-    if kind == "step" and isinstance(said, ast.Name):
-        return {"kind": kind, "key": said.id, "literal": True}
-    if otherwise is not None and (said is None or isinstance(said, ast.Constant)):
-        return {"kind": kind, "key": otherwise, "literal": True}
-    return {"kind": kind, "key": "" if said is None else ast.unparse(said), "literal": False}
 
 
 # --- the shape of the state

@@ -45,6 +45,7 @@ def transition(name: str | None = None, *, to: Any = (), start: bool = False) ->
     targets = (to,) if to is None or isinstance(to, str) or callable(to) else tuple(to)
 
     def mark(method: F) -> F:
+        _expect_unmarked(method)
         setattr(method, MARK, StepMark(name, targets, start))
         return method
 
@@ -62,6 +63,8 @@ def command(method: Any = None, /, *, wakes: bool = False) -> Any:
     """
 
     def decorate(method: Callable[..., Any]) -> Callable[..., Any]:
+        _expect_unmarked(method)
+
         @wraps(method)
         def act(self: Workflow, *args: Any, **kwargs: Any) -> Any:
             value = method(self, *args, **kwargs)
@@ -77,5 +80,11 @@ def command(method: Any = None, /, *, wakes: bool = False) -> Any:
 
 def query(method: F, /) -> F:
     """Let a method be asked from outside. It works on a copy of the state and locks nothing."""
+    _expect_unmarked(method)
     setattr(method, MARK, QueryMark())
     return method
+
+
+def _expect_unmarked(method: Any) -> None:
+    if hasattr(method, MARK):
+        raise TypeError(f"{method.__qualname__}() is marked twice: a method is a step, a command or a query.")

@@ -11,6 +11,7 @@ from typing import Any
 from django_tasks_durable.exceptions import InvalidWorkflow, UnknownStep, UnknownTransition
 
 from .marks import MARK, CommandMark, QueryMark, StepMark
+from .sources import key_used_twice
 from .states import StateShape
 from .words import ALIASES, OF_A_CONTEXT
 
@@ -163,6 +164,12 @@ def _expect_usable(workflow: str, step: PlannedStep) -> None:
     ]
     if needed:
         raise InvalidWorkflow(workflow, f"the step {name!r} asks for {', '.join(needed)}; a step is given self only.")
+    if (twice := key_used_twice(step.function)) is not None:
+        raise InvalidWorkflow(
+            workflow,
+            f"the step {name!r} uses the key {twice[0]!r} again, in line {twice[1]}: a key stands for one thing in a visit. "
+            "Give each a key of its own, or build the key from what differs.",
+        )
 
 
 def _start(workflow: str, steps: Mapping[str, PlannedStep]) -> str:

@@ -119,7 +119,7 @@ class Rolled(Workflow, max_attempts=1):
         try:
             self.step("book", self.book, 1, atomic=True)
         except LookupError:
-            self.step("book", self.book, 2, atomic=True)
+            self.step("book again", self.book, 2, atomic=True)
 
     def book(self, number: int) -> None:
         """Change the state, and fail once."""
@@ -413,13 +413,13 @@ def test_a_key_that_is_used_twice_in_a_visit_is_numbered() -> None:
 
 
 class Twice(Workflow):
-    """Uses one key twice."""
+    """Uses one key twice, in a loop."""
 
     @transition(start=True)
     def begin(self) -> None:
         """Use it."""
-        self.step("x", int)
-        self.step("x", int)
+        for _ in range(2):
+            self.step("x", int)
 
 
 def test_keys_are_the_identity_and_their_order_may_change() -> None:
