@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, assert_never
@@ -34,14 +34,12 @@ from django_tasks_durable.primitives.keys import Disposition
 from django_tasks_durable.primitives.status import RunStatus, State, derive_state
 from django_tasks_durable.primitives.writes import Cancelled, ClaimedRun, Failed, Outcome, Succeeded, Suspended
 
-from . import messages
+from . import following, messages
+from .following import Looking, Streamed
 
 if TYPE_CHECKING:
     from django_tasks_durable.snapshots.parts import WaitSnapshot
     from django_tasks_durable.snapshots.shapes import RunSnapshot, RunSummary
-
-SHORTEST_LOOK_SECONDS = 0.02
-LONGEST_LOOK_SECONDS = 1.0
 
 CANCELLED_PATH = f"{TaskCancelled.__module__}.{TaskCancelled.__qualname__}"
 # Django's contract calls a value that cannot be stored a TypeError; ours is one, with the place in it.
@@ -210,7 +208,7 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
 
         Raise TransactionManagementError inside a transaction, which would keep the end from being seen.
         """
-        look = _Looking(self.id, timeout)
+        look = Looking(self.id, timeout)
         while True:
             self.refresh()
             if self.is_finished:
@@ -220,12 +218,46 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
 
     async def finished(self, timeout: float | None = None) -> DurableTaskResult:
         """See wait(), whose twin cannot be called ``await``."""
-        look = _Looking(self.id, timeout)
+        look = Looking(self.id, timeout)
         while True:
             await self.arefresh()
             if self.is_finished:
                 return self
             await asyncio.sleep(look.pause())
+
+    def stream(self, after: int = 0, timeout: float | None = None) -> Iterator[Streamed]:
+        """Yield the run's partial results as they are committed, those behind the line ``after`` of its timeline, to its end.
+
+        Raise TimeoutError when ``timeout`` seconds pass without a new one; keep the last ``sequence`` to go on after it.
+        Raise TransactionManagementError inside a transaction, which would keep new ones from being seen.
+        """
+        look = Looking(self.id, timeout)
+        while True:
+            self.refresh()
+            found = following.partials(self.run_id, after, using=self.using)
+            if found:
+                yield from found
+                after, look = found[-1].sequence, Looking(self.id, timeout)
+            elif self.is_finished:
+                return
+            else:
+                self._refuse_in_transaction()
+                time.sleep(look.pause())
+
+    async def astream(self, after: int = 0, timeout: float | None = None) -> AsyncIterator[Streamed]:
+        """See stream()."""
+        look = Looking(self.id, timeout)
+        while True:
+            await self.arefresh()
+            found = await sync_to_async(following.partials, thread_sensitive=True)(self.run_id, after, using=self.using)
+            for each in found:
+                yield each
+            if found:
+                after, look = found[-1].sequence, Looking(self.id, timeout)
+            elif self.is_finished:
+                return
+            else:
+                await asyncio.sleep(look.pause())
 
     def _refuse_in_transaction(self) -> None:
         if connections[self.using].in_atomic_block:
@@ -233,26 +265,6 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
                 f"Waiting for run {self.id} inside a transaction on {self.using!r} would keep its end from being seen. "
                 "Wait after the commit; in a TestCase call testing.drain() first."
             )
-
-
-class _Looking:
-    """How long to wait between two looks at a run: short at first, then longer, never past the end of patience."""
-
-    def __init__(self, result_id: str, timeout: float | None) -> None:
-        self.result_id = result_id
-        self.timeout = timeout
-        self.started = clock.monotonic()
-        self.seconds = SHORTEST_LOOK_SECONDS
-
-    def pause(self) -> float:
-        """Return the seconds to the next look. Raise TimeoutError when none is left."""
-        seconds, self.seconds = self.seconds, min(self.seconds * 1.5, LONGEST_LOOK_SECONDS)
-        if self.timeout is None:
-            return seconds
-        left = self.timeout - (clock.monotonic() - self.started)
-        if left <= 0:
-            raise TimeoutError(f"Run {self.result_id} has not ended after {self.timeout:g} s.")
-        return min(seconds, left)
 
 
 def of_accepted(

@@ -169,10 +169,18 @@ def find(text: str, *, using: str, narrow: Narrow = everything) -> list[UUID]:
 
 
 def timeline(
-    run_id: UUID, *, after: int | None = None, before: int | None = None, limit: int = TIMELINE_LIMIT, using: str
+    run_id: UUID,
+    *,
+    after: int | None = None,
+    before: int | None = None,
+    kind: StepKind | None = None,
+    limit: int = TIMELINE_LIMIT,
+    using: str,
 ) -> list[TimelineLine]:
     """Read lines of a run's timeline, ascending: those that follow ``after``, else the last ones (below ``before``)."""
     lines = Step.objects.using(using).filter(run_id=run_id)
+    if kind is not None:
+        lines = lines.filter(kind=kind)
     if after is not None:
         return [line(step) for step in lines.filter(sequence__gt=after).order_by("sequence")[:limit]]
     if before is not None:

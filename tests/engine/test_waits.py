@@ -217,6 +217,7 @@ async def test_an_asynchronous_stream_does_so_too(frozen: datetime) -> None:
     assert await body.ainvoke(run_id="late", store=store) == "nobody"
 
 
+@pytest.mark.seed("TW-16")
 def test_the_first_answer_stands() -> None:
     @local
     def body(context: Any) -> Any:
@@ -244,6 +245,7 @@ def test_an_answer_to_nothing_is_refused() -> None:
         bench.answer(1, token="nobody's")
 
 
+@pytest.mark.seed("TT-20")
 def test_of_several_questions_the_token_says_which() -> None:
     @local
     def body(context: Any) -> Any:

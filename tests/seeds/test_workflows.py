@@ -205,6 +205,7 @@ def test_the_question_of_a_visit_that_was_left_is_not_asked_any_more() -> None:
     assert list(Wait.objects.values_list("path", flat=True)) == ["2:other/wait:other"]
 
 
+@pytest.mark.seed("TW-1")
 def test_a_step_that_goes_where_it_did_not_declare_fails_the_run_naming_both() -> None:
     from .workflows import Straying
 

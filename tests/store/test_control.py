@@ -180,6 +180,7 @@ def test_false_is_not_the_same_answer_as_zero() -> None:
         control.resume(run.pk, 0, using=USING)
 
 
+@pytest.mark.seed("TT-20")
 def test_of_several_open_questions_the_token_names_one() -> None:
     run = a_waiting_run("one", "two")
     with pytest.raises(AmbiguousResume) as caught:
