@@ -182,9 +182,17 @@ class Worker:
         if self.settings.max_tasks is not None and self.finished_runs >= self.settings.max_tasks:
             logger.info("%s has run %s tasks and stops", self.worker_id, self.finished_runs)
             return True
-        # A worker that knows no task never claims, so it would never learn that nothing is due.
-        is_idle = self._idle_claims >= 1 or not self._kinds
-        return self.settings.batch and is_idle and not self._writer.held and not self._maintenance.family.has_work
+        if not self.settings.batch:
+            return False
+        if self._writer.held or self._maintenance.family.has_work:
+            self._idle_claims = 0
+            return False
+        # A look may have begun before the last run ended or was woken, the one after it has not. A worker that knows no task
+        # never claims, so it would never learn that nothing is due.
+        if self._kinds and self._idle_claims < 2:
+            self._writer.wake()
+            return False
+        return True
 
     # --- what the writer's thread calls
 
