@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .engine.portable import transform_value as transform_value
     from .engine.portable import validate_snapshot as validate_snapshot
     from .live.forwarding import forward as forward
+    from .primitives.channels import channel as channel
     from .store.database import DatabaseStore as DatabaseStore
     from .store.memory import MemoryStore as MemoryStore
 
@@ -96,6 +97,7 @@ _HOMES = {
     "asend": "backend.messages",
     "assert_valid_snapshot": "engine.portable",
     "broadcast": "backend.messages",
+    "channel": "primitives.channels",
     "clear_snapshots": "engine.portable",
     "collector": "engine.collecting",
     "command": "authoring.marks",
@@ -164,6 +166,7 @@ __all__ = [
     "asend",
     "assert_valid_snapshot",
     "broadcast",
+    "channel",
     "clear_snapshots",
     "collector",
     "command",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.utils.module_loading import autodiscover_modules, module_has_submodule
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from .authoring.driver import Driver
 
 
 class DurableTasksConfig(AppConfig):
@@ -24,24 +28,33 @@ class DurableTasksConfig(AppConfig):
         """Connect the floors of the house: what stands above registers with what stands below."""
         # Imported here, because these import models.
         from . import checks, compat
+        from .authoring import driver
         from .backend import news, results
-        from .engine import context, driving
-        from .live import notify
-        from .store import database, seats, workflows
+        from .engine import context
+        from .live import lifecycle, notify
 
         # On Django 5.2 these come with the backport's own app, which need not be installed.
         compat.signals()
         compat.register_checks()
         checks.register()
-        driving.install()
-        driving.register_database(workflows)
-        seats.offer(seats.DATABASE, database.DatabaseStore)
+        driver.install(in_process)
         context.register_result_factory(lambda claimed, task: results.of_claimed(claimed))
         news.listen()
         notify.listen()
+        lifecycle.listen()
         autodiscover_modules("tasks")
         import_project_tasks()
         register_plain_tasks()
+
+
+def in_process() -> Driver:
+    """Return what runs tasks without a worker, with the stores that it knows; imported for whoever asks for it first."""
+    from .engine import driving
+    from .store import database, seats, workflows
+
+    driving.register_database(workflows)
+    seats.offer(seats.DATABASE, database.DatabaseStore)
+    return driving.in_process()
 
 
 def project_package() -> str:

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
 from django.db import connections, router
+from django.utils.module_loading import import_string
 
 from django_tasks_durable.authoring import middleware
 from django_tasks_durable.authoring.declarations import declarations, misfit
-from django_tasks_durable.authoring.tasks import registered
+from django_tasks_durable.authoring.tasks import options_of, registered
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
-from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options
+from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options, nearest
 from django_tasks_durable.engine.attempt import is_async
+from django_tasks_durable.exceptions import ExecutorUnfit
+from django_tasks_durable.executors.base import THREAD, executor_of, factory_of, unfit_for
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
@@ -31,12 +35,17 @@ def register() -> None:
     checks.register(check_databases, TAG)
     checks.register(check_tasks, TAG)
     checks.register(check_workflows, TAG)
+    checks.register(check_executors, TAG)
     checks.register(check_schedules, TAG)
     checks.register(check_middleware, TAG)
+    checks.register(check_doors, TAG)
     checks.register(check_time_zone, TAG)
+    checks.register(check_live, TAG)
     checks.register(check_servers, checks.Tags.database)
     checks.register(check_schedule_rows, checks.Tags.database)
     checks.register(check_deployment, TAG, deploy=True)
+    checks.register(check_timeouts, TAG, deploy=True)
+    checks.register(check_open_doors, TAG, deploy=True)
 
 
 def check_databases(app_configs: object = None, **kwargs: Any) -> Messages:
@@ -82,6 +91,44 @@ def check_workflows(app_configs: object = None, **kwargs: Any) -> Messages:
         )
         for path, task in sorted(registered().items())
         if (workflow := workflow_of(task)) is not None and workflow.plan.unreachable
+    ]
+
+
+def check_executors(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at what carries the tasks: whether there is such a thing, and whether it can do what they ask of it."""
+    messages: Messages = []
+    for alias, options in _usable():
+        try:
+            factory_of(options.executor)
+        except ExecutorUnfit as error:
+            messages.append(checks.Error(f"TASKS[{alias!r}]['OPTIONS']: {error}", id="durable_tasks.E031"))
+    for path, task in sorted(registered().items()):
+        try:
+            problem = unfit_for(task)
+        except ExecutorUnfit as error:
+            problem = str(error)
+        if problem:
+            messages.append(
+                checks.Error(
+                    f"The task {path} names an executor that cannot carry it: {problem}.",
+                    hint="Give @task another executor=, or none.",
+                    id="durable_tasks.E032",
+                )
+            )
+    return messages
+
+
+def check_timeouts(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look for timeouts that what carries the task cannot enforce."""
+    defaults = {alias: options.executor for alias, options in _usable()}
+    return [
+        checks.Info(
+            f"The task {path} has a timeout, which a thread cannot enforce: it holds at the task's next primitive.",
+            hint="Give the task executor='process' if it must end in time whatever it does.",
+            id="durable_tasks.I033",
+        )
+        for path, task in sorted(registered().items())
+        if options_of(task).timeout is not None and executor_of(task, defaults.get(task.backend, THREAD)) == THREAD
     ]
 
 
@@ -133,6 +180,50 @@ def check_middleware(app_configs: object = None, **kwargs: Any) -> Messages:
     return messages
 
 
+def check_doors(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at what the options of the doors name: functions and classes to import, and tasks to expose."""
+    messages: Messages = []
+    for alias, options in _usable():
+        rest = options.rest
+        classes = [*(rest.authentication or ()), *(rest.permissions or ()), *(rest.throttles or ())]
+        for path in [*filter(None, (options.visible_to, options.redact, options.enqueue_as)), *classes]:
+            if problem := _unusable(path):
+                said = f"TASKS[{alias!r}]['OPTIONS'] names {path!r}, which {problem}."
+                hint = "Give the dotted path of something that can be called."
+                messages.append(checks.Error(said, hint=hint, id="durable_tasks.E035"))
+        for pattern in options.expose:
+            if not any(fnmatchcase(path, pattern) for path in registered()):
+                said = f"TASKS[{alias!r}]['OPTIONS']['expose'] has {pattern!r}, which is the path of no task."
+                hint = f"{nearest(pattern, sorted(registered()))} Or is its module no tasks.py of an app?"
+                messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W036"))
+    return messages
+
+
+def _unusable(path: str) -> str:
+    try:
+        return "" if callable(import_string(path)) else "cannot be called"
+    except Exception as error:
+        return f"cannot be imported: {type(error).__name__}: {error}"
+
+
+def check_open_doors(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at what REST must not be without in production."""
+    messages: Messages = []
+    for alias, options in _usable():
+        rest = options.rest
+        if rest.authentication == ():
+            said = (
+                f"TASKS[{alias!r}]['OPTIONS']['rest'] has no authentication: REST knows nobody, and so lets nobody in."
+            )
+            hint = "Leave it out to use DRF's DEFAULT_AUTHENTICATION_CLASSES, or name classes."
+            messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W037"))
+        if rest.throttles == () or (rest.throttles is None and rest.write_rate is None):
+            said = f"TASKS[{alias!r}]['OPTIONS']['rest'] lets a user enqueue and act as often as they like."
+            hint = "Give a write_rate such as '120/min'."
+            messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W038"))
+    return messages
+
+
 def check_schedule_rows(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
     """Look for schedules in the database that cannot be kept; runs only with ``check --database`` and ``migrate``."""
     found = {
@@ -160,6 +251,33 @@ def check_time_zone(app_configs: object = None, **kwargs: Any) -> Messages:
             id="durable_tasks.W014",
         )
     ]
+
+
+def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at the channel layer by which hints are sent."""
+    layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
+    messages: Messages = []
+    for alias, options in _usable():
+        name = options.channel_layer
+        if name is None or (name == "default" and not layers):
+            continue
+        if name not in layers:
+            messages.append(
+                checks.Error(
+                    f"TASKS[{alias!r}]['OPTIONS']['channel_layer'] is {name!r}, which CHANNEL_LAYERS does not have.",
+                    hint="Name one of its aliases, or None to send no hints by a layer: none is needed.",
+                    id="durable_tasks.E031",
+                )
+            )
+        elif str(layers[name].get("BACKEND", "")).endswith("InMemoryChannelLayer"):
+            messages.append(
+                checks.Info(
+                    f"CHANNEL_LAYERS[{name!r}] ends with its process, so no hints of tasks are sent by it.",
+                    hint="Nothing is wrong: changes are told live all the same. Set channel_layer to None to be rid of this.",
+                    id="durable_tasks.I032",
+                )
+            )
+    return messages
 
 
 def check_deployment(app_configs: object = None, **kwargs: Any) -> Messages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,7 @@ __all__ = [
 ]
 
 
+@cache
 def signals() -> ModuleType:
     """Return the framework's signals module, which must not be imported while settings load."""
     return import_module(f"{_FRAMEWORK}.signals")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
+
+from .limits import QueueLimits, expect_count, read_queue_limits
 
 HARD_PAYLOAD_BYTES = 10 * 1024 * 1024
 
@@ -37,15 +40,9 @@ class RetentionPolicy:
         """Read a policy from the settings, where seconds may be a timedelta. Raise ValueError naming what is wrong."""
         if isinstance(given, cls):
             return given
-        if not isinstance(given, Mapping):
-            raise ValueError(f"it is a {type(given).__name__}, not a dict.")
-        names = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in names:
-                raise ValueError(f"it has no {name!r}. {nearest(str(name), names)}")
         read: dict[str, Any] = {
             name: (_kept_count if name in ("latest", "steps") else _kept_seconds)(name, value)
-            for name, value in given.items()
+            for name, value in _known_parts(cls, given).items()
         }
         return cls(**read)
 
@@ -53,6 +50,17 @@ class RetentionPolicy:
     def keeps_everything(self) -> bool:
         """Whether nothing is ever deleted by this policy alone."""
         return self == RetentionPolicy()
+
+
+def _known_parts(kind: type[Any], given: Any) -> Mapping[str, Any]:
+    """Return the parts of a policy that is a dict. Raise ValueError for anything else, and for a part that there is not."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"it is a {type(given).__name__}, not a dict.")
+    names = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"it has no {name!r}. {nearest(str(name), names)}")
+    return given
 
 
 def seconds_from(value: Any) -> float | None:
@@ -77,6 +85,53 @@ def _kept_count(name: str, value: Any) -> int | None:
     return found
 
 
+def _rest_part(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name.endswith("_rate"):
+        if not isinstance(value, str) or not _RATE.fullmatch(value):
+            raise ValueError(f"its {name!r} is {value!r}: give a rate such as '60/min', or None for no limit.")
+        return value
+    if not _are_paths(value):
+        raise ValueError(f"its {name!r} is {value!r}: give a list of dotted paths of classes, or None.")
+    return tuple(value)
+
+
+def _are_paths(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(_is_path(path) for path in value)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and bool(_PATH.fullmatch(value))
+
+
+_RATE = re.compile(r"[1-9]\d{0,8}/(s|sec|second|m|min|minute|h|hour|d|day)")
+_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestPolicy:
+    """What REST asks of its callers. The classes are dotted paths; None leaves them to the library, whose own are safe.
+
+    ``authentication`` is what DRF's own setting says unless given. The rates are DRF's, such as ``"60/min"``, for each user;
+    None is no limit.
+    """
+
+    authentication: tuple[str, ...] | None = None
+    permissions: tuple[str, ...] | None = None
+    throttles: tuple[str, ...] | None = None
+    read_rate: str | None = None
+    write_rate: str | None = "120/min"
+
+    @classmethod
+    def of(cls, given: Any) -> RestPolicy:
+        """Read a policy from the settings. Raise ValueError naming what is wrong."""
+        if isinstance(given, cls):
+            return given
+        read = {name: _rest_part(name, value) for name, value in _known_parts(cls, given).items()}
+        return cls(**read)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The options of one alias of TASKS. Durations are seconds."""
@@ -89,14 +144,28 @@ class Options:
     lease_seconds: float = 30.0
     heartbeat_seconds: float = 10.0
     poll_seconds: float = 1.0
+    stalled_seconds: float | None = None
     sweep_seconds: float = 10.0
     shutdown_seconds: float = 30.0
     listen: bool = True
     listen_database: str | None = None
     direct: bool | None = None
+    channel_layer: str | None = "default"
+    sockets_per_user: int = 50
+    reauthorise_seconds: float = 60.0
     concurrency: int = 4
     async_concurrency: int = 200
+    executor: str = "thread"
+    process_concurrency: int | None = None
+    child_environment: tuple[str, ...] = ()
+    child_memory_mb: int | None = None
+    child_cpu_seconds: int | None = None
+    child_grace_seconds: float = 5.0
+    child_max_tasks: int | None = 200
+    child_max_memory_mb: int | None = None
     prefetch: int | None = None
+    global_concurrency: int | None = None
+    queue_limits: Mapping[str, QueueLimits] = field(default_factory=dict)
     max_payload_bytes: int = 262_144
     middleware: tuple[str, ...] = ()
     retention: RetentionPolicy = RetentionPolicy()
@@ -111,6 +180,11 @@ class Options:
         "ssn",
         "card",
     )
+    visible_to: str = ""
+    redact: str = ""
+    expose: tuple[str, ...] = ()
+    enqueue_as: str = ""
+    rest: RestPolicy = RestPolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +222,27 @@ def durable_aliases() -> list[str]:
     if _aliases is None:
         _aliases = [alias for alias, entry in _entries().items() if _is_ours(entry)]
     return list(_aliases)
+
+
+def queues_of(database: str) -> frozenset[str] | None:
+    """Return the queues that the aliases of one database take runs of; None when one of them takes any."""
+    known: set[str] = set()
+    for alias in durable_aliases():
+        if get_options(alias).database == database:
+            named = _entries()[alias].get("QUEUES", ["default"])
+            if not named:
+                return None
+            known.update(map(str, named))
+    return frozenset(known)
+
+
+def queue_limits_of(database: str) -> dict[str, QueueLimits]:
+    """Return what the settings say of the queues in one database."""
+    found: dict[str, QueueLimits] = {}
+    for alias in durable_aliases():
+        if get_options(alias).database == database:
+            found |= get_options(alias).queue_limits
+    return found
 
 
 def problems_in(options: Any) -> list[Problem]:
@@ -203,8 +298,19 @@ def _coerced(options: Mapping[str, Any]) -> dict[str, Any]:
 
 _COERCIONS: dict[str, Callable[[Any], Any]] = {
     "redact_keys": tuple,
+    "child_environment": tuple,
     "middleware": tuple,
     "retention": RetentionPolicy.of,
+    "queue_limits": read_queue_limits,
+    "expose": tuple,
+    "rest": RestPolicy.of,
+}
+# What is told better by whoever reads the value than by a rule.
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "retention": RetentionPolicy.of,
+    "rest": RestPolicy.of,
+    "queue_limits": read_queue_limits,
+    "global_concurrency": lambda value: expect_count("global_concurrency", value),
 }
 
 
@@ -234,13 +340,37 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lease_seconds": (lambda v: _is_number(v) and 1 <= v <= 86_400, "a number of seconds from 1 to 86400"),
     "heartbeat_seconds": (lambda v: _is_number(v) and 0.1 <= v <= 3_600, "a number of seconds from 0.1 to 3600"),
     "poll_seconds": (lambda v: _is_number(v) and 0.01 <= v <= 3_600, "a number of seconds from 0.01 to 3600"),
+    "stalled_seconds": (
+        lambda v: v is None or (_is_number(v) and 0 < v <= 31_536_000),
+        "a number of seconds above 0, or None",
+    ),
     "sweep_seconds": (lambda v: _is_number(v) and 0.1 <= v <= 86_400, "a number of seconds from 0.1 to 86400"),
     "shutdown_seconds": (lambda v: _is_number(v) and 0 <= v <= 86_400, "a number of seconds from 0 to 86400"),
     "listen": (lambda v: isinstance(v, bool), "True or False"),
     "listen_database": (lambda v: v is None or (isinstance(v, str) and v != ""), "the alias of a database, or None"),
     "direct": (lambda v: v is None or isinstance(v, bool), "True, False, or None to find out"),
+    "channel_layer": (lambda v: v is None or (isinstance(v, str) and v != ""), "an alias of CHANNEL_LAYERS, or None"),
+    "sockets_per_user": (lambda v: _is_count(v) and v <= 100_000, "a whole number from 1 to 100000"),
+    "reauthorise_seconds": (lambda v: _is_number(v) and 0.1 <= v <= 86_400, "a number of seconds from 0.1 to 86400"),
     "concurrency": (lambda v: _is_count(v) and v <= 1_000, "a whole number from 1 to 1000"),
     "async_concurrency": (lambda v: _is_count(v) and v <= 100_000, "a whole number from 1 to 100000"),
+    "executor": (
+        lambda v: isinstance(v, str) and (v in ("thread", "process") or "." in v),
+        "'thread', 'process' or the dotted path of an Executor",
+    ),
+    "process_concurrency": (
+        lambda v: v is None or (_is_count(v) and v <= 1_000),
+        "a whole number from 1 to 1000, or None for one to a processor",
+    ),
+    "child_environment": (
+        lambda v: isinstance(v, list | tuple) and all(isinstance(name, str) and name for name in v),
+        "a list of names of environment variables, where * stands for any letters",
+    ),
+    "child_memory_mb": (lambda v: v is None or (_is_count(v) and v >= 256), "megabytes from 256, or None"),
+    "child_cpu_seconds": (lambda v: v is None or _is_count(v), "whole seconds from 1, or None"),
+    "child_grace_seconds": (lambda v: _is_number(v) and 0 <= v <= 3_600, "a number of seconds from 0 to 3600"),
+    "child_max_tasks": (lambda v: v is None or _is_count(v), "a whole number from 1, or None"),
+    "child_max_memory_mb": (lambda v: v is None or _is_count(v), "megabytes from 1, or None"),
     "prefetch": (
         lambda v: v is None or (isinstance(v, int) and not isinstance(v, bool) and 0 <= v <= 10_000),
         "a whole number from 0 to 10000, or None",
@@ -253,6 +383,13 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: isinstance(v, list | tuple) and all(isinstance(path, str) and "." in path for path in v),
         "a list of dotted paths",
     ),
+    "visible_to": (lambda v: v == "" or _is_path(v), "the dotted path of a function of (user, queryset), or ''"),
+    "redact": (lambda v: v == "" or _is_path(v), "the dotted path of a function of (user, value), or ''"),
+    "expose": (
+        lambda v: isinstance(v, list | tuple) and all(isinstance(path, str) and path for path in v),
+        "a list of the paths of tasks, such as 'shop.tasks.refund' or 'shop.tasks.*'",
+    ),
+    "enqueue_as": (lambda v: v == "" or _is_path(v), "the dotted path of a function of (user, task), or ''"),
     "redact_keys": (
         lambda v: isinstance(v, list | tuple | set | frozenset) and all(isinstance(k, str) and k for k in v),
         "a list of words",
@@ -261,9 +398,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _wrong_value(name: str, value: Any) -> Problem | None:
-    if name == "retention":
+    if name in _READERS:
         try:
-            RetentionPolicy.of(value)
+            _READERS[name](value)
         except ValueError as error:
             return Problem(name, f"{name!r} cannot be used: {error}", "See the reference of the settings.")
         return None

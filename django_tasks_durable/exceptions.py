@@ -145,6 +145,56 @@ class UnknownTask(DurableError):
         )
 
 
+class InvalidCall(DurableError, TypeError):
+    """A task was called from outside with arguments that it does not take."""
+
+    code = "INVALID_CALL"
+
+    def __init__(self, task_path: str, problem: str) -> None:
+        self.task_path, self.problem = task_path, problem
+        super().__init__(f"{task_path} does not take these arguments: {problem}.")
+
+
+class NotIdempotent(DurableError):
+    """A call from outside has a key, but its task is one of Django's own, which takes none."""
+
+    code = "NOT_IDEMPOTENT"
+
+    def __init__(self, task_path: str) -> None:
+        self.task_path = task_path
+        super().__init__(f"{task_path} takes no Idempotency-Key: it is made by Django's @task, not by ours.")
+
+
+class InvalidCursor(DurableError, ValueError):
+    """A cursor was changed on its way, or signed with a key that this site does not know."""
+
+    code = "INVALID_CURSOR"
+
+    def __init__(self, cursor: str) -> None:
+        self.cursor = cursor
+        super().__init__(f"The cursor {cursor[:80]!r} is none of ours. Begin again without one.")
+
+
+class UnknownWord(DurableError, LookupError):
+    """A run has no command or query of this name that can be called here. ``known`` are those that there are."""
+
+    code = "UNKNOWN_WORD"
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        self.kind, self.name, self.known = kind, name, known
+        super().__init__(f"This task has no {kind} {name!r} here. There are {', '.join(known) or 'none'}.")
+
+
+class CommandFailed(DurableError):
+    """A command or a query of a workflow raised; a command that raises changes nothing."""
+
+    code = "COMMAND_FAILED"
+
+    def __init__(self, name: str, cause: Exception) -> None:
+        self.name, self.cause = name, cause
+        super().__init__(f"{name}() raised {type(cause).__name__}: {cause}")
+
+
 class InvalidSchedule(DurableError, ValueError):
     """A schedule cannot be as it is written. ``field`` names the part that is wrong."""
 
@@ -365,6 +415,42 @@ class WorkerCrashed(DurableError):
         )
 
 
+class ProcessDied(DurableError):
+    """The child process that carried an attempt ended without an outcome.
+
+    ``exit_code`` is that of the process, negative for the number of the signal that killed it.
+    """
+
+    code = "CRASHED"
+
+    def __init__(self, exit_code: int, how: str) -> None:
+        self.exit_code = exit_code
+        super().__init__(
+            f"The child process that ran the task {how}. "
+            "Look for a crash, a kill for memory or os._exit in the task, then retry the run."
+        )
+
+
+class CpuTimeExceeded(DurableError):
+    """An attempt used more processor time than OPTIONS['child_cpu_seconds'] gives it."""
+
+    code = "CPU_TIME"
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(f"The attempt used more than the {seconds} s of processor time that the settings give it.")
+
+
+class ExecutorUnfit(DurableError):
+    """An executor that the settings, a task or a command names cannot be used."""
+
+    code = "EXECUTOR_UNFIT"
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(f"The executor {name!r} cannot be used: {problem}")
+
+
 class InvalidKey(DurableError, ValueError):
     """The key of a primitive cannot be part of a path."""
 
@@ -373,6 +459,49 @@ class InvalidKey(DurableError, ValueError):
     def __init__(self, key: object, problem: str) -> None:
         self.key, self.problem = key, problem
         super().__init__(f"The key {key!r} cannot be used: {problem}")
+
+
+class InvalidChannel(DurableError, ValueError):
+    """A channel of a run has no name that can be used."""
+
+    code = "INVALID_CHANNEL"
+
+    def __init__(self, channel: object, problem: str) -> None:
+        self.channel, self.problem = channel, problem
+        super().__init__(f"The channel {channel!r} cannot be used: {problem}")
+
+
+class InvalidLimit(DurableError, ValueError):
+    """A limit cannot be kept. ``name`` says which one, ``value`` what was given."""
+
+    code = "INVALID_LIMIT"
+
+    def __init__(self, name: str, value: object, problem: str) -> None:
+        self.name, self.value, self.problem = name, value, problem
+        super().__init__(f"{name}={value!r}: {problem}")
+
+
+class LimitReached(DurableError):
+    """A run cannot be driven here and now: as many as its limits allow are running, or were started."""
+
+    code = "LIMIT_REACHED"
+
+    def __init__(self, run_id: UUID | str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"Run {run_id} is held back by a limit: as many as its task, its key, its queue or the settings allow are under way. "
+            "It stays queued; try again, or leave it to a worker."
+        )
+
+
+class UnknownQueue(DurableError, LookupError):
+    """No backend of this database takes runs of a queue with this name."""
+
+    code = "UNKNOWN_QUEUE"
+
+    def __init__(self, name: str, hint: str) -> None:
+        self.name = name
+        super().__init__(f"There is no queue {name!r}. {hint}")
 
 
 class WaitTimeout(DurableError, TimeoutError):

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import tzinfo
+from pathlib import PurePath
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest
 from django.utils import timezone, translation
 from django.utils.decorators import sync_and_async_middleware
 
 from .authoring.middleware import AttemptContext as AttemptContext
 from .authoring.middleware import EnqueueContext as EnqueueContext
 from .authoring.middleware import GetOutcome as GetOutcome
+from .primitives.origins import ENQUEUED_BY
 
 LANGUAGE, TIME_ZONE = "language", "time_zone"
+COMMANDS = frozenset({"manage.py", "django-admin"})
+_request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
 @sync_and_async_middleware
@@ -66,3 +73,60 @@ def _zone_of(name: str | float | None) -> str | tzinfo:
     if name is None:
         return timezone.get_current_timezone()
     return name if isinstance(name, str) else timezone.get_fixed_timezone(name)  # type: ignore[arg-type]
+
+
+@sync_and_async_middleware
+def remember_request(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """Know whose request is answered, for ``enqueued_by``. One of ``MIDDLEWARE``, behind Django's for authentication."""
+    if iscoroutinefunction(get_response):
+
+        async def amiddleware(request: HttpRequest) -> Any:
+            token = _request.set(request)
+            try:
+                return await get_response(request)
+            finally:
+                _request.reset(token)
+
+        return amiddleware
+
+    def middleware(request: HttpRequest) -> Any:
+        token = _request.set(request)
+        try:
+            return get_response(request)
+        finally:
+            _request.reset(token)
+
+    return middleware
+
+
+@sync_and_async_middleware
+def enqueued_by(get_outcome: GetOutcome) -> GetOutcome:
+    """Keep who enqueues as ``enqueued_by`` of the run's metadata: the user of the request, else the management command.
+
+    What is there already stands. The user is known where ``remember_request`` is among Django's ``MIDDLEWARE``.
+    """
+    if iscoroutinefunction(get_outcome):
+
+        async def amiddleware(context: AttemptContext) -> Any:
+            return await get_outcome(context)
+
+        return amiddleware
+
+    def middleware(context: EnqueueContext | AttemptContext) -> Any:
+        if isinstance(context, EnqueueContext) and (name := _user() or _command()):
+            context.metadata.setdefault(ENQUEUED_BY, name)
+        return get_outcome(context)
+
+    return middleware
+
+
+def _user() -> str:
+    user = getattr(_request.get(), "user", None)
+    return "" if user is None else str(user.get_username())
+
+
+def _command() -> str:
+    program, *arguments = sys.argv or [""]
+    if PurePath(program).name not in COMMANDS or not arguments:
+        return ""
+    return f"manage.py {arguments[0]}"

@@ -15,6 +15,7 @@ MODULES = (
     "example_project.checkout.examples",
     "example_project.payment.examples",
     "example_project.pipeline.examples",
+    "example_project.reports.examples",
     "example_project.onboarding.examples",
 )
 

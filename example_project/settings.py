@@ -34,15 +34,18 @@ INSTALLED_APPS = [
     "example_project.checkout",
     "example_project.payment",
     "example_project.pipeline",
+    "example_project.reports",
     "example_project.onboarding",
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "example_project.headers.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_tasks_durable.middleware.remember_request",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -76,12 +79,19 @@ TASKS: dict[str, dict[str, Any]] = {
         "BACKEND": "django_tasks_durable.DurableBackend",
         "QUEUES": [],
         "OPTIONS": {
+            "middleware": ["django_tasks_durable.middleware.enqueued_by"],
             "lease_seconds": LEASE_SECONDS,
             "heartbeat_seconds": LEASE_SECONDS / 3,
             "sweep_seconds": LEASE_SECONDS / 3,
         },
     },
 }
+
+# Nothing needs a channel layer; with Redis the workers' news come a little sooner.
+if REDIS_URL := os.environ.get("REDIS_URL", ""):
+    CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
+        "default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
+    }
 
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static-root"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tests import servers
+from tests.browser import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASES: dict[str, Callable[[], AbstractContextManager[str]]] = {
@@ -23,8 +25,11 @@ DATABASES: dict[str, Callable[[], AbstractContextManager[str]]] = {
     "postgresql": servers.postgresql,
     "mariadb": servers.mariadb,
 }
-# The rooms that speak SQL; the others are the same wherever the rows lie.
-MARIADB_ROOMS = ("tests/store", "tests/concurrency", "tests/faults")
+# The rooms that speak SQL; the others are the same wherever the rows lie. The faults join when MariaDB is asked for by name.
+MARIADB_ROOMS = ("tests/store", "tests/concurrency")
+MARIADB_FAULTS = "tests/faults"
+# The rooms that ask no database: they are run beside SQLite.
+ROOMS_WITHOUT_SQL = ("tests/engine", "tests/ground", "tests/mutants", "tests/typed")
 NO_TESTS_COLLECTED = 5
 
 
@@ -33,9 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     options, extra = _parse(arguments)
     wanted = options.db or ["sqlite", "postgresql", "mariadb"]
     left_out, failed = _left_out(), []
+    if not options.db:
+        left_out.append(f"on MariaDB: {MARIADB_FAULTS} (python -m tests --db mariadb)")
+    if "postgresql" in wanted and not _names_tests(extra):
+        left_out.append(f"on PostgreSQL: {', '.join(ROOMS_WITHOUT_SQL)}, which ask no database")
     for name in wanted:
         try:
-            verdict = _run(name, extra, quick=options.quick)
+            verdict = _run(name, extra, quick=options.quick, is_named=bool(options.db))
         except servers.Absent as missing:
             # Somebody who asks for a database by name is not served by a run without it.
             if options.db or name == "postgresql":
@@ -58,17 +67,17 @@ def _parse(arguments: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(arguments)
 
 
-def _run(name: str, extra: list[str], *, quick: bool) -> int:
+def _run(name: str, extra: list[str], *, quick: bool, is_named: bool) -> int:
     """Run pytest in a process of its own on one database, and return its exit code."""
     with DATABASES[name]() as url:
         environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
         if url:
             environment["DATABASE_URL"] = url
-        rooms = (
-            []
-            if name != "mariadb" or _names_tests(extra)
-            else [room for room in MARIADB_ROOMS if (ROOT / room).is_dir()]
-        )
+        rooms: list[str] = []
+        if name == "mariadb" and not _names_tests(extra):
+            rooms = [*MARIADB_ROOMS, *([MARIADB_FAULTS] if is_named else [])]
+        elif name == "postgresql" and not _names_tests(extra):
+            rooms = [f"--ignore={ROOT / room}" for room in ROOMS_WITHOUT_SQL]
         # Said outright: pytest looks for them beside any path among its arguments.
         place = ["--rootdir", str(ROOT), "-c", str(ROOT / "setup.cfg")]
         command = [sys.executable, "-m", "pytest", *place, *(["--quick"] if quick else []), *extra, *rooms]
@@ -93,12 +102,20 @@ def _names_tests(extra: list[str]) -> bool:
 def _left_out() -> list[str]:
     """Say what no run of this suite touches on this machine, and why."""
     lines = []
-    if not (ROOT / "tests" / "browser").is_dir():
-        lines.append("Chromium: this version has no browser tests yet.")
-    redis = "one answers here, but" if servers.redis_answers() else "none answers here, and"
-    lines.append(f"Redis: {redis} no test of this version needs it yet.")
+    lines.append(f"Chromium: {_about_the_browser()}.")
+    if not shutil.which("node"):
+        lines.append("Node: it is not installed, so the tracker's JavaScript is not tested.")
+    if not shutil.which("redis-server"):
+        lines.append("Redis: it is not installed, so the channel layer is not tested.")
     lines.append("MySQL: expected to work as MariaDB does, and never run by this suite.")
     return lines
+
+
+def _about_the_browser() -> str:
+    try:
+        return f"the journeys in {chromium.path()} are made by python -m tests.browser"
+    except chromium.Absent as missing:
+        return f"python -m tests.browser needs one; {missing}"
 
 
 if __name__ == "__main__":

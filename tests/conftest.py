@@ -16,12 +16,16 @@ from example_project import databases
 
 ROOT = Path(__file__).resolve().parent.parent
 FAULTS = ROOT / "tests" / "faults"
+JOURNEYS = ROOT / "tests" / "browser"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --quick, and --seed-report for `python -m tests.seeds`."""
+    """Add --quick, --seed-report for `python -m tests.seeds`, and what `python -m tests.browser` says."""
     parser.addoption("--quick", action="store_true", help="leave out the faults and what is marked slow")
     parser.addoption("--seed-report", metavar="FILE", help="add the outcome of each seed row to a JSON file")
+    parser.addoption("--browser", action="store_true", help="make the journeys in a real browser, too")
+    parser.addoption("--headed", action="store_true", help="show the browser's windows")
+    parser.addoption("--pictures", action="store_true", help="renew the pictures in docs/images")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is marked for other databases, and what is slow when in a hurry."""
     from django.db import connection
+
+    if not config.getoption("--browser"):
+        journeys = [item for item in items if JOURNEYS in item.path.parents]
+        config.hook.pytest_deselected(items=journeys)
+        items[:] = [item for item in items if JOURNEYS not in item.path.parents]
 
     vendor = connection.vendor
     for item in items:

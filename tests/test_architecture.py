@@ -35,6 +35,8 @@ MEANT: dict[str, dict[str, str]] = {
         "backend/results.py": "asks whether the caller is inside a transaction, and touches no row",
         "checks.py": "compares the settings of connections with what a worker needs of them",
         "executors/thread.py": "a thread that ends closes the connections that user code opened in it",
+        "live/reading.py": "a thread that ends closes the connections that its reads opened",
+        "live/tail.py": "a thread that ends closes the connections that its looks opened",
         "management/bench/drivers.py": "a yardstick opens its bare driver with Django's parameters",
         "management/bench/limits.py": "a yardstick is asked for by the alias of its database",
         "management/bench/place.py": "the place to measure in is made and removed with plain SQL",
@@ -54,7 +56,12 @@ MEANT: dict[str, dict[str, str]] = {
     "imports": {
         "authoring/middleware.py": "the settings name middleware by their dotted paths",
         "authoring/tasks.py": "a Task that is copied or sent to a child process finds itself, as Django has it",
+        "api/base.py": "the settings may name classes of DRF by their dotted paths",
+        "checks.py": "what the options name is imported to see whether it can be",
+        "backend/exposure.py": "the settings name what is added to a call from outside by its dotted path",
         "conf.py": "the settings may name a class by its dotted path",
+        "executors/base.py": "the settings name an executor by its dotted path",
+        "snapshots/policy.py": "the settings name who may see what by dotted paths",
     },
 }
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +52,48 @@ def blocks() -> Iterator[Block]:
 PYTHON = [block for block in blocks() if block.language == "python"]
 
 
-# A process each, and no database is asked: once is enough.
+# One process sets Django up; a fork of it runs each block, in the module of a program, because a task is known by the module
+# and name of its function.
+RUNNER = """
+import json, os, sys, tempfile, traceback
+import django
+django.setup()
+for number, (name, code) in enumerate(json.load(sys.stdin)):
+    with tempfile.TemporaryFile("w+") as told:
+        if not (child := os.fork()):
+            try:
+                os.dup2(told.fileno(), 1), os.dup2(told.fileno(), 2)
+                exec(compile(code, name, "exec"), globals())
+            except BaseException:
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
+            sys.stdout.flush()
+            os._exit(0)
+        status = os.waitpid(child, 0)[1]
+        told.seek(0)
+        print(json.dumps([name, told.read() or f"status {status}" if status else ""]), flush=True)
+"""
+
+
+@cache
+def blocks_run() -> dict[str, str]:
+    """Run every block that is to run; return what was wrong with each, or nothing."""
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+    outcome = subprocess.run(
+        [sys.executable, "-c", RUNNER],
+        input=json.dumps([[str(block), block.code] for block in PYTHON if block.word == ""]),
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    return dict(json.loads(line) for line in outcome.stdout.splitlines())
+
+
+# No database is asked: once is enough.
 @pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.word == ""], ids=str)
 def test_a_python_block_runs(block: Block) -> None:
-    # A module of its own, because a task is known by the module and name of its function.
-    program = f"import django; django.setup()\nexec(compile({block.code!r}, {str(block)!r}, 'exec'))"
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
-    outcome = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
-    )
-    assert outcome.returncode == 0, outcome.stderr
+    assert blocks_run()[str(block)] == ""
 
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if block.word == "no-run"], ids=str)
@@ -100,6 +134,26 @@ def test_every_link_leads_to_a_page_and_a_heading(page: Path) -> None:
             headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w -]", "", words).strip().lower().replace(" ", "-") for words in headings}
             assert heading in slugs, f"{page.name} links to {target}#{heading}"
+
+
+def test_the_reference_lists_each_public_name() -> None:
+    import django_tasks_durable
+
+    listed = re.findall(
+        r"^::: django_tasks_durable\.(\w+)$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE
+    )
+    public = {name for name in django_tasks_durable.__all__ if not name.startswith("__")}
+    assert set(listed) - {"exceptions", "testing"} == public
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_unit_of_the_guide(tmp_path: Path) -> None:
+    (unit,) = [block.code for block in blocks() if block.language == "ini" and "ExecStart" in block.code]
+    file = tmp_path / "shop-tasks@1.service"
+    file.write_text(unit)
+    outcome = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
 def test_the_readme_holds_the_two_commands() -> None:

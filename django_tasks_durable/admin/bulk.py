@@ -29,7 +29,7 @@ def perform_all(
     chosen = read.summaries(queryset[: MOST_AT_ONCE + 1])
     refused: list[Refusal] = []
     for run in chosen[:MOST_AT_ONCE]:
-        refusal = perform(run).refusal if act in run.acts else _not_now(run)
+        refusal = perform(run).refusal if act in run.acts else not_now(run)
         if refusal:
             refused.append((run, refusal))
     done = min(len(chosen), MOST_AT_ONCE) - len(refused)
@@ -51,5 +51,6 @@ def _say_refusals(request: HttpRequest, act: Act, refused: Sequence[Refusal]) ->
         messages.warning(request, gettext("… and %d more were skipped.") % (len(refused) - MOST_REFUSALS_SAID))
 
 
-def _not_now(run: RunSummary) -> str:
+def not_now(run: RunSummary) -> str:
+    """Say that a run is in a state in which the act is not offered."""
     return gettext("it is %(state)s.") % {"state": run.state.label.lower()}

@@ -29,9 +29,10 @@ class Child:
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """The parent's address, empty if there is none, and the children."""
+    """The addresses of the parent and of what it was forked from, empty if there is none, and the children."""
 
     parent_url: str
+    source_url: str
     children: Sequence[Child]
 
 
@@ -50,6 +51,7 @@ def family_of(
     found = read.children(run.id, using=using, narrow=narrow) if may_have_children else []
     return Family(
         parent_url="" if run.parent_id is None else address(run.parent_id),
+        source_url="" if run.forked_from is None else address(run.forked_from),
         children=[
             Child(id=str(child.id), name=plain(child.name), badge=look.badge(child), url=address(child.id))
             for child in found

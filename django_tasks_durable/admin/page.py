@@ -2,79 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.forms import BaseForm
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_tasks_durable.authoring.tasks import registered
+from django_tasks_durable.authoring.workflow_tasks import WorkflowTask
 from django_tasks_durable.primitives.status import StepKind
-from django_tasks_durable.snapshots import read
-from django_tasks_durable.snapshots.parts import CheckpointSnapshot, ErrorSnapshot, TimelineLine, WaitSnapshot
+from django_tasks_durable.snapshots import read, spans
 from django_tasks_durable.snapshots.policy import Veil
-from django_tasks_durable.snapshots.questions import choices_of, question_of
 from django_tasks_durable.snapshots.shapes import Act, RunSnapshot
+from django_tasks_durable.snapshots.spans import Span
 from django_tasks_durable.snapshots.text import compact, duration, plain, pretty
 
-from . import look
-from .answering import Bound, asked_form
+from . import drawing, look
+from .answering import Bound
+from .asking import WaitView, wait_view
+from .attempts import AttemptView, attempts_of
 from .family import Family, family_of
-from .forms import AnswerForm
+from .lines import LineView, line_views
 from .tree import LONGEST_VALUE, Node, grow
 
-LONGEST_IN_LINE = 400
-BY_OPERATORS = frozenset({StepKind.AUDIT, StepKind.RESUMED, StepKind.CANCELLED, StepKind.CANCEL_REQUESTED})
+PARTIALS = 50
+LONGEST_PARTIAL = 1_000
+KEY_NAMES = {
+    "dedupe": gettext_lazy("Dedupe key"),
+    "supersede": gettext_lazy("Supersede key"),
+    "idempotency": gettext_lazy("Idempotency key"),
+    "run": gettext_lazy("Caller's id"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class LineView:
-    """One line of the timeline."""
+class PartialView:
+    """One value that the task gave before its end."""
 
-    line: TimelineLine
+    sequence: int
     at: SafeString
-    since: str
-    path: str
-    message: str
-    took: str
-    by: str
-    value: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class ErrorView:
-    """How one attempt failed."""
-
-    number: int
-    attempt: int | None
-    class_path: str
-    message: str
-    traceback: str
-    code: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaitView:
-    """One question, with the form for its answer if this user may give one.
-
-    ``asked`` is the form that the question asks for; then ``form`` only says which question is meant.
-    """
-
-    path: str
-    answered_by: str
-    question: str
-    request: str
-    answer: str
-    choices: Sequence[tuple[str, str]]
-    deadline: SafeString
-    permission: str
-    form: AnswerForm | None
-    asked: BaseForm | None
-    lacks_form: str
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +69,10 @@ class Page:
     checkpoints_left_out: bool
     waits: Sequence[WaitView]
     answered: Sequence[WaitView]
-    errors: Sequence[ErrorView]
+    attempts: Sequence[AttemptView]
+    spans: Sequence[Span]
+    partials: Sequence[PartialView]
+    graph: SafeString
     payloads: Sequence[Payload]
     family: Family
 
@@ -114,9 +87,24 @@ class Page:
         return look.progress(self.run)
 
     @property
+    def has_progress(self) -> bool:
+        """Whether the run says how far it is."""
+        return self.run.percent is not None or bool(self.run.progress.label)
+
+    @property
     def path(self) -> str:
         """The path of the task."""
         return plain(self.run.task_path)
+
+    @property
+    def band(self) -> SafeString:
+        """How the run spent its time, drawn."""
+        return drawing.time_band(self.spans)
+
+    @property
+    def time_spent(self) -> list[tuple[str, str, str]]:
+        """How long the run did each thing: its slug, its name, the duration."""
+        return [(kind.slug, kind.label, duration(seconds)) for kind, seconds in spans.totals(self.spans).items()]
 
     @property
     def may_cancel(self) -> bool:
@@ -134,6 +122,16 @@ class Page:
         return Act.RUN_NOW in self.acts
 
     @property
+    def may_copy(self) -> bool:
+        """Whether this user may run this run again as a copy."""
+        return Act.COPY in self.acts
+
+    @property
+    def may_fork(self) -> bool:
+        """Whether this user may fork this run as it stands."""
+        return Act.FORK in self.acts
+
+    @property
     def earliest(self) -> int:
         """The sequence of the first line shown."""
         return self.lines[-1].line.sequence if self.lines else 0
@@ -145,6 +143,12 @@ class Page:
         yield _("Queue"), plain(run.queue_name)
         yield _("Attempt"), look.attempts(run)
         yield _("Enqueued"), look.moment(run.enqueued_at)
+        if run.enqueued_by:
+            yield _("Enqueued by"), plain(run.enqueued_by)
+        elif run.schedule:
+            yield _("Enqueued by"), _("schedule %s") % plain(run.schedule)
+        elif run.parent_id is not None:
+            yield _("Enqueued by"), _("another task")
         if run.is_delayed:
             yield _("Due"), look.moment(run.due_at)
         if run.waited_seconds is not None:
@@ -171,6 +175,8 @@ class Page:
                 plain(_("%(step)s (visit %(visit)d)") % {"step": run.workflow_step, "visit": run.visit}),
             )
         yield _("Priority"), run.priority
+        for kind, text in run.keys.items():
+            yield str(KEY_NAMES[kind]), plain(text)
         yield _("Backend"), plain(run.backend)
         yield _("Version"), run.version
 
@@ -189,86 +195,30 @@ def build(
 ) -> Page:
     """Read what the page of a run shows beside the run itself."""
     lines = read.timeline(run.id, before=before, using=using)
+    found = spans.spans(run, using=using)
     checkpoints = read.checkpoints(run.id, using=using)
     waits = read.waits(run.id, pending=False, using=using)
     return Page(
         run=run,
         acts=acts,
         is_known=run.task_path in registered(),
-        lines=tuple(reversed(list(_line_views(lines, checkpoints, veil)))),
+        lines=tuple(reversed(list(line_views(lines, checkpoints, veil)))),
         has_earlier=bool(lines) and lines[0].sequence > run.first_sequence,
         trimmed_before=run.first_sequence if run.first_sequence > 1 else 0,
         tree=grow(checkpoints, veil),
         checkpoints_left_out=len(checkpoints) == read.CHECKPOINT_LIMIT,
         waits=[
-            _wait_view(wait, veil, Act.RESUME in acts and may_answer(wait.permission), bound)
+            wait_view(wait, veil, Act.RESUME in acts and may_answer(wait.permission), bound)
             for wait in waits
             if wait.is_pending and not run.is_finished
         ],
-        answered=[_wait_view(wait, veil, False, None) for wait in waits if wait.answered_at is not None],
-        errors=[_error_view(number, error) for number, error in reversed(list(enumerate(run.errors)))],
+        answered=[wait_view(wait, veil, False, None) for wait in waits if wait.answered_at is not None],
+        attempts=attempts_of(found, run.errors),
+        spans=found,
+        partials=list(_partials(run, veil, using)),
+        graph=_graph(run),
         payloads=list(_payloads(run, veil)),
         family=family_of(run, checkpoints, using=using, narrow=narrow, address=address),
-    )
-
-
-def _line_views(
-    lines: Iterable[TimelineLine], checkpoints: Iterable[CheckpointSnapshot], veil: Veil
-) -> Iterator[LineView]:
-    seconds = {checkpoint.path: checkpoint.seconds for checkpoint in checkpoints}
-    previous: datetime | None = None
-    for line in lines:
-        facts = line.value
-        # A workflow's own audit lines hold values of its author's; those of acts and commands say who acted.
-        is_act = line.kind in BY_OPERATORS and isinstance(facts, dict) and "act" in facts
-        is_command = line.kind is StepKind.AUDIT and isinstance(facts, dict) and "command" in facts
-        by = str(facts.get("by", "")) if is_act or is_command else ""
-        value = None if is_act else facts
-        yield LineView(
-            line=line,
-            at=look.moment(line.created_at, form="H:i:s"),
-            since=duration(max(0.0, (line.created_at - previous).total_seconds())) if previous else "",
-            path=plain(line.path),
-            message=plain(line.remark),
-            took=duration(seconds.get(line.path)) if line.kind is StepKind.STEP else "",
-            by=plain(by),
-            value="" if value is None else compact(veil(value), longest=LONGEST_IN_LINE),
-        )
-        previous = line.created_at
-
-
-def _error_view(number: int, error: ErrorSnapshot) -> ErrorView:
-    return ErrorView(
-        number=number,
-        attempt=error.attempt,
-        class_path=plain(error.exception_class_path),
-        message=plain(error.message),
-        traceback=plain(error.traceback),
-        code=plain(error.code),
-    )
-
-
-def _wait_view(wait: WaitSnapshot, veil: Veil, may_answer: bool, bound: Bound | None) -> WaitView:
-    # The question is meant for whoever may answer it, with or without the right to see payloads.
-    request = veil.masked(wait.request) if may_answer else veil(wait.request)
-    own = bound.form if bound is not None and bound.token == wait.token else None
-    asked, lacks_form = asked_form(wait, own) if may_answer else (None, "")
-    form = None
-    if may_answer and not lacks_form:
-        fresh = AnswerForm(initial={"token": wait.token}, auto_id=f"id_{wait.token[:8]}_%s")
-        form = own if isinstance(own, AnswerForm) else fresh
-    return WaitView(
-        path=plain(wait.path),
-        answered_by=plain(wait.answered_by),
-        question=question_of(request),
-        request=pretty(request, longest=LONGEST_VALUE),
-        answer="" if wait.answered_at is None else pretty(veil(wait.answer), longest=LONGEST_VALUE),
-        choices=choices_of(wait, request),
-        deadline=look.moment(wait.deadline) if wait.deadline else SafeString(""),
-        permission=plain(wait.permission),
-        form=form,
-        asked=asked,
-        lacks_form=plain(lacks_form),
     )
 
 
@@ -288,3 +238,18 @@ def _payloads(run: RunSnapshot, veil: Veil) -> Iterator[Payload]:
         yield Payload(title=_("State"), text=pretty(shown["workflow"]["state"], longest=LONGEST_VALUE))
     if run.progress.meta_text:
         yield Payload(title=_("Progress details"), text=pretty(shown["progress"]["meta"], longest=LONGEST_VALUE))
+
+
+def _partials(run: RunSnapshot, veil: Veil, using: str) -> Iterator[PartialView]:
+    for line in reversed(read.timeline(run.id, kind=StepKind.PARTIAL, limit=PARTIALS, using=using)):
+        text = compact(veil(line.value), longest=LONGEST_PARTIAL)
+        yield PartialView(sequence=line.sequence, at=look.moment(line.created_at, form="H:i:s"), text=text)
+
+
+def _graph(run: RunSnapshot) -> SafeString:
+    """Draw where a class workflow stands, as this process's code has it; nothing for a function, or when its code is gone."""
+    task = registered().get(run.task_path)
+    if not isinstance(task, WorkflowTask):
+        return SafeString("")
+    graph = task.workflow.graph()
+    return drawing.workflow(graph, current=run.workflow_step or graph["start"], is_over=run.is_finished)

@@ -1,20 +1,12 @@
-"""Which database the admin looks at, and what it masks there."""
+"""Which database the admin looks at, what it masks there, and which queues there are."""
 
 from __future__ import annotations
 
 from django.conf import settings
 
-from django_tasks_durable.conf import Options, durable_aliases, get_options
-
-
-def database() -> str:
-    """Return the alias of the database that holds the runs: that of the first durable backend."""
-    return _options()[0].database
-
-
-def redacted_keys() -> tuple[str, ...]:
-    """Return the keys whose values nobody sees."""
-    return tuple(dict.fromkeys(key for options in _options() for key in options.redact_keys))
+from django_tasks_durable.conf import durable_aliases
+from django_tasks_durable.snapshots.places import database as database
+from django_tasks_durable.snapshots.places import redacted_keys as redacted_keys
 
 
 def queue_names() -> list[str]:
@@ -25,7 +17,3 @@ def queue_names() -> list[str]:
 def settings_queues(alias: str) -> list[str]:
     """Return the queues that one backend's settings name; Django's default is one named "default"."""
     return [str(name) for name in settings.TASKS.get(alias, {}).get("QUEUES", ["default"])]
-
-
-def _options() -> list[Options]:
-    return [get_options(alias) for alias in durable_aliases()] or [Options()]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -25,7 +27,8 @@ from django_tasks_durable.snapshots import schedules as read
 from django_tasks_durable.snapshots.text import plain, pretty
 from django_tasks_durable.store import schedules, ticks
 
-from . import look, places
+from . import charts, look, places
+from .navigation import Navigated
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Schedule]
@@ -77,21 +80,17 @@ class ScheduleForm(ModelForm):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(ModelAdmin):
+class ScheduleAdmin(Navigated, ModelAdmin):
     """When runs are enqueued by themselves."""
 
     form = ScheduleForm
-    list_display = ("name", "words", "task", "state", "next_tick", "last_tick", "last_run", "written_in")
+    list_display = ("name", "words", "state", "lately", "next_tick", "last_run", "last_tick", "task", "written_in")
     list_filter = ("paused", "source")
     list_per_page = 100
     search_fields = ("name", "task_path")
     show_full_result_count = False
+    change_list_template = "admin/durable_tasks/list.html"
     actions = ("pause_schedules", "unpause_schedules", "run_schedules_now")
-
-    @property
-    def media(self) -> forms.Media:
-        """The style of our pages."""
-        return super().media + forms.Media(css={"all": ["django_tasks_durable/admin.css"]})
 
     # --- who may
 
@@ -130,14 +129,30 @@ class ScheduleAdmin(ModelAdmin):
         """Return the schedule, with who looks at it."""
         found = super().get_object(request, object_id, from_field)
         if found is not None:
-            found.veil = policy.veil(request.user, keys=places.redacted_keys())  # type: ignore[attr-defined]
+            found.veil = policy.veil(request.user, keys=places.redacted_keys())
         return found
 
     def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
         """Write the schedule; it ticks from now on."""
         schedules.write(obj, using=places.database())
 
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, with what became of the last ticks of each."""
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
+            rows = response.context_data["cl"].result_list
+            narrow = partial(policy.visible_to, request.user)
+            found = read.recent([row.name for row in rows], using=places.database(), narrow=narrow)
+            for row in rows:
+                row.recent = found[row.name]
+        return response
+
     # --- the columns
+
+    @admin.display(description=_("last day"))
+    def lately(self, obj: Any) -> SafeString:
+        """How long the runs of the last ticks took, and what became of them."""
+        return charts.ticks(obj.recent) if obj.recent else look.NOTHING
 
     @admin.display(description=_("ticks"))
     def words(self, obj: Any) -> str:

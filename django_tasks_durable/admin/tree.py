@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
+from urllib.parse import urlencode
 
 from django_tasks_durable.snapshots.parts import CheckpointSnapshot
 from django_tasks_durable.snapshots.policy import Veil
@@ -23,6 +24,11 @@ class Node:
     value: str = ""
     took: str = ""
     children: list[Node] = field(default_factory=list)
+
+    @property
+    def query(self) -> str:
+        """The part of an address that names the checkpoint."""
+        return "" if self.checkpoint is None else urlencode({"path": self.checkpoint.path})
 
 
 def grow(checkpoints: Iterable[CheckpointSnapshot], veil: Veil) -> list[Node]:

@@ -2,47 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from django_tasks_durable.models import TaskRun, Worker
 from django_tasks_durable.primitives.status import LEASED
-from django_tasks_durable.snapshots import house
+from django_tasks_durable.snapshots import house, policy
 from django_tasks_durable.snapshots.instants import now
 from django_tasks_durable.snapshots.text import duration, plain
 
 from . import look, places
+from .navigation import Navigated
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Worker]
 else:
     ModelAdmin = admin.ModelAdmin
 
+SHOWN = 5
 CONDITIONS = {"alive": _("Alive"), "late": _("Late"), "dead": _("Declared dead"), "stopped": _("Stopped")}
 
 
 @admin.register(Worker)
-class WorkerAdmin(ModelAdmin):
+class WorkerAdmin(Navigated, ModelAdmin):
     """Processes that claim."""
 
-    list_display = ("name", "condition", "heartbeat", "held", "slots", "queue_names", "process", "started", "version")
+    list_display = (
+        "name",
+        "condition",
+        "heartbeat",
+        "held",
+        "running",
+        "slots",
+        "queue_names",
+        "process",
+        "started",
+        "version",
+    )
     fields = readonly_fields = list_display
     list_per_page = 50
     show_full_result_count = False
+    change_list_template = "admin/durable_tasks/list.html"
     actions = None
-
-    @property
-    def media(self) -> forms.Media:
-        """The style of our pages."""
-        return super().media + forms.Media(css={"all": ["django_tasks_durable/admin.css"]})
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Workers register themselves."""
@@ -59,7 +70,8 @@ class WorkerAdmin(ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         """Return the workers, each with the database's clock and the number of runs that it holds."""
         held = (
-            TaskRun.objects.filter(status__in=LEASED, lease_worker=OuterRef("pk"))
+            policy.visible_to(request.user, TaskRun.objects.using(places.database()))
+            .filter(status__in=LEASED, lease_worker=OuterRef("pk"))
             .order_by()
             .values("lease_worker")
             .annotate(number=Count("pk"))
@@ -67,6 +79,37 @@ class WorkerAdmin(ModelAdmin):
         )
         number: Any = Coalesce(Subquery(held, output_field=IntegerField()), 0)
         return Worker.objects.using(places.database()).annotate(read_at=now(), held_now=number)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, with what each worker holds."""
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data and "cl" in response.context_data:
+            self._load(request, response.context_data["cl"].result_list)
+        return response
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Worker | None:
+        """Return the worker, with what it holds."""
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            self._load(request, [found])
+        return found
+
+    def _load(self, request: HttpRequest, rows: Iterable[Any]) -> None:
+        narrow = partial(policy.visible_to, request.user)
+        found = house.held_by([row.id for row in rows], using=places.database(), narrow=narrow)
+        for row in rows:
+            row.held_runs = found[row.id]
+
+    @admin.display(description=_("runs"))
+    def running(self, obj: Any) -> SafeString:
+        """The tasks that it holds, with the way to each."""
+        shown = format_html_join(
+            ", ",
+            '<a href="{}"><bdi>{}</bdi></a>',
+            ((self.to("taskrun_change", run.id), plain(run.name)) for run in obj.held_runs[:SHOWN]),
+        )
+        more = len(obj.held_runs) - SHOWN
+        return format_html("{}{}", shown or look.NOTHING, f" +{more}" if more > 0 else "")
 
     @admin.display(description=_("worker"), ordering="id")
     def name(self, obj: Worker) -> SafeString:

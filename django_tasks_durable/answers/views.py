@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from django_tasks_durable.backend.answering import expect_permitted
+from django_tasks_durable.backend.bodies import read_json
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import (
     AlreadyResolved,
@@ -36,7 +37,6 @@ from django_tasks_durable.snapshots.text import plain, pretty
 from django_tasks_durable.store import control, messages
 
 from . import forms
-from .bodies import read_json
 from .opened import Opened, follow
 
 BY_LINK = "link"
@@ -87,7 +87,8 @@ def webhook(request: HttpRequest, signed: str) -> HttpResponse:
     """Take the JSON that a program posts as the answer. The same again is accepted, another is refused."""
     try:
         opened = follow(WEBHOOK, signed)
-        payload = read_json(request, get_options(opened.link.backend).max_payload_bytes)
+        limit = get_options(opened.link.backend).max_payload_bytes
+        payload = read_json(request, request.META.get("CONTENT_LENGTH"), limit)
         messages.deliver(opened.run.id, opened.link.path, payload, using=opened.using, by=BY_WEBHOOK)
     except DurableError as error:
         return JsonResponse({"code": error.code, "message": str(error)}, status=_status(error))

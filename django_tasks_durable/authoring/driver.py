@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.core.exceptions import ImproperlyConfigured
@@ -88,19 +89,19 @@ class Driver(Protocol):
         """See advance()."""
 
 
-_driver: Driver | None = None
+_make: Callable[[], Driver] | None = None
 
 
-def install(driver: Driver) -> None:
-    """Make this the driver of all tasks."""
-    global _driver
-    _driver = driver
+def install(make: Callable[[], Driver]) -> None:
+    """Let this make the driver of all tasks when one is first asked for: a worker, which claims its runs, never asks."""
+    global _make
+    _make = cache(make)
 
 
 def installed() -> Driver:
     """Return the driver. Raise ImproperlyConfigured when the app is not installed."""
-    if _driver is None:
+    if _make is None:
         raise ImproperlyConfigured(
             "Tasks cannot be run here yet: add 'django_tasks_durable' to INSTALLED_APPS, and call django.setup() first."
         )
-    return _driver
+    return _make()

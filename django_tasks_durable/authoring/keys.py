@@ -38,7 +38,7 @@ class Keys:
 
     def __post_init__(self) -> None:
         for name in ("dedupe_key", "supersede_key", "run_id", "idempotency_key"):
-            _expect_key(name, getattr(self, name))
+            expect_key(name, getattr(self, name))
         _expect_no_uuid(self.run_id)
         for name in ("debounce", "debounce_limit", "idempotency_window"):
             _expect_duration(name, getattr(self, name))
@@ -66,7 +66,8 @@ class Keys:
         return replace(self, **changes)
 
 
-def _expect_key(name: str, value: object) -> None:
+def expect_key(name: str, value: object) -> None:
+    """Raise InvalidKey for what cannot be a key; None is none."""
     if value is None:
         return
     if not isinstance(value, str):

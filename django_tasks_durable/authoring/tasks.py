@@ -63,8 +63,8 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
         **options: Any,
     ) -> DurableTask[P, R]:
         """Return a copy with other values; None changes nothing. A timedelta as ``run_after`` counts from now."""
-        if "schedule" in options:
-            raise TypeError("schedule belongs to a task, not to a call: give it to @task.")
+        if own := next((name for name in ("schedule", "executor", "concurrency") if name in options), None):
+            raise TypeError(f"{own} belongs to a task, not to a call: give it to @task.")
         refuse_unknown(options, (*DJANGO_NAMES, *NAMES, *KEY_NAMES), f"{self.name}.using()")
         if isinstance(run_after, timedelta):
             run_after = clock.host_now() + run_after

@@ -25,6 +25,7 @@ OF_A_CONTEXT = frozenset(
         "awebhook",
         "awebhook_url",
         "call",
+        "cancelled",
         "finish",
         "gather",
         "idempotency_key",

@@ -27,7 +27,6 @@ from django_tasks_durable.compat import (
     restore,
 )
 from django_tasks_durable.conf import get_options
-from django_tasks_durable.engine.portable import export_snapshot
 from django_tasks_durable.exceptions import NotSerializable, TaskCancelled, UnknownTask, Unreadable
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.keys import Disposition
@@ -101,6 +100,8 @@ class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic 
 
     def export(self, **options: Any) -> dict[str, Any]:
         """Return the run as a portable snapshot. The options are those of export_snapshot()."""
+        from django_tasks_durable.engine.portable import export_snapshot  # no worker exports what it runs
+
         return export_snapshot(self.run_id, using=self.using, **options)
 
     async def aexport(self, **options: Any) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 
 from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.options import compensates_on_cancel
+from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.compat import Task
-from django_tasks_durable.exceptions import RunCancelled
+from django_tasks_durable.exceptions import LeaseLost, RunCancelled
 from django_tasks_durable.primitives.faults import crash_point
-from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, RunStore, Started, Verdict
+from django_tasks_durable.primitives.writes import ClaimedRun, Outcome, Released, RunStore, Started, Verdict
 
 from . import outcomes, unwinding, versions
 from .bodies import CURRENT
@@ -24,6 +25,7 @@ from .context import DurableContext
 from .control import AttemptControl
 from .drive import arun, is_blocking, run
 from .own_loop import on_thread
+from .replay import Replay
 from .running import BodyCall, prepare, root
 from .slice import Slice
 from .subtasks import cancel_subtasks, track_subtasks
@@ -67,12 +69,13 @@ async def aexecute(claimed: ClaimedRun, store: RunStore, control: AttemptControl
         call = prepare(slice)
         outcome, undoing = await abegin(slice)
         if outcome is None and undoing is None:
-            with stop, track_subtasks(slice):
+            track_subtasks()
+            with stop:
                 chain = ASYNC_CHAINS[claimed.backend]
                 if chain is None:
-                    value = await arun(slice, root(slice, call))
+                    value = await _aperform(slice, call)
                 else:
-                    value = await chain(around_body(slice, lambda: arun(slice, root(slice, call))))
+                    value = await chain(around_body(slice, lambda: _aperform(slice, call)))
             outcome = outcomes.of_value(slice, value)
     except BaseException as error:
         outcome = outcomes.of_error(slice, error)
@@ -80,6 +83,9 @@ async def aexecute(claimed: ClaimedRun, store: RunStore, control: AttemptControl
     await stop.absorb()
     await cancel_subtasks(slice)
     return await aconclude(slice, outcome, undoing)
+
+
+_is_coroutine_function = lru_cache(maxsize=1024)(inspect.iscoroutinefunction)
 
 
 @lru_cache(maxsize=1024)
@@ -92,12 +98,31 @@ def is_async(task: Task[..., Any]) -> bool:
     return _is_async_function(task.func)
 
 
+def break_off(claimed: ClaimedRun, store: RunStore, control: AttemptControl, error: BaseException) -> Ending | None:
+    """End an attempt whose body can no longer do it, since its process was killed or left half-way for ``error``.
+
+    What the attempt has done is undone, where that is asked for, by the next slice.
+    """
+    slice = Slice(claimed, store, control, DurableContext)
+    slice.task = registered().get(claimed.task_path)
+    try:
+        history = store.history(claimed)
+    except LeaseLost:
+        return None
+    slice.start_over(Replay(history))
+    outcome = outcomes.of_error(slice, error)
+    if (mark := unwinding.left_to_another(slice, outcome, error, history)) is not None:
+        store.submit(mark)
+        outcome = Released(lease=claimed.lease)
+    return _hand_over(slice, outcome)
+
+
 # --- the steps of the pipeline
 
 
 def begin(slice: Slice) -> tuple[Outcome | None, Unwinding | None]:
     """Make ready for the body. Return what is to be done in its place: an outcome, or the unwinding that began before."""
-    outcome = run(slice, versions.led(slice))
+    outcome = None if versions.are_one(slice) else run(slice, versions.led(slice))
     if outcome is not None:
         return outcome, None
     announce(slice)
@@ -106,7 +131,7 @@ def begin(slice: Slice) -> tuple[Outcome | None, Unwinding | None]:
 
 async def abegin(slice: Slice) -> tuple[Outcome | None, Unwinding | None]:
     """See begin()."""
-    outcome = await arun(slice, versions.led(slice))
+    outcome = None if versions.are_one(slice) else await arun(slice, versions.led(slice))
     if outcome is not None:
         return outcome, None
     await aannounce(slice)
@@ -162,6 +187,18 @@ def _perform(slice: Slice, call: BodyCall) -> Any:
     return value
 
 
+async def _aperform(slice: Slice, call: BodyCall) -> Any:
+    """See _perform(). A coroutine, the common case, is awaited straight away."""
+    if call.workflow is not None or not _is_coroutine_function(call.function):
+        return await arun(slice, root(slice, call))
+    slice.check()
+    token = CURRENT.set(slice.root)
+    try:
+        return await call.function(*call.args, **call.kwargs)
+    finally:
+        CURRENT.reset(token)
+
+
 def _undo(undoing: Unwinding) -> Outcome | None:
     """Run the compensations of a run that has come to a bad end."""
     token = CURRENT.set(undoing.slice.root)
@@ -182,7 +219,8 @@ async def _aundo(undoing: Unwinding) -> Outcome | None:
     stop = Canceller(undoing.slice)
     token = CURRENT.set(undoing.slice.root)
     try:
-        with stop, track_subtasks(undoing.slice):
+        track_subtasks()
+        with stop:
             chain = ASYNC_CHAINS[undoing.slice.claimed.backend]
             if chain is None:
                 return await arun(undoing.slice, undoing.act())

@@ -19,12 +19,16 @@ logger = logging.getLogger("django_tasks_durable.engine")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCompleted:
-    """A step has done its work, which is durable now. A step that was only remembered is none."""
+    """A step has done its work, which is durable now. A step that was only remembered is none.
+
+    ``seconds`` is how long its last try took, to the commit.
+    """
 
     run_id: UUID
     path: str
     key: str
     value: Any
+    seconds: float = 0.0
 
 
 Listener = Callable[[StepCompleted], object]
@@ -44,7 +48,7 @@ class Collector:
         return snapshot_of(self.steps)
 
 
-_OPEN: ContextVar[tuple[tuple[Collector, Listener | None], ...]] = ContextVar("durable_collectors", default=())
+_OPEN: ContextVar[tuple[tuple[Collector | None, Listener | None], ...]] = ContextVar("durable_collectors", default=())
 
 
 @contextmanager
@@ -61,18 +65,31 @@ def collector(on_step: Listener | None = None) -> Iterator[Collector]:
         _OPEN.reset(token)
 
 
+@contextmanager
+def listening(on_step: Listener) -> Iterator[None]:
+    """Call ``on_step`` with each step of the runs that are driven in this block, and gather none."""
+    token = _OPEN.set((*_OPEN.get(), (None, on_step)))
+    try:
+        yield
+    finally:
+        _OPEN.reset(token)
+
+
 def is_step_completed(event: object) -> TypeGuard[StepCompleted]:
     """Tell whether an event is that of a finished step."""
     return isinstance(event, StepCompleted)
 
 
-def tell(slice: Slice, place: Place, value: Any) -> None:
+def tell(slice: Slice, place: Place, value: Any, seconds: float) -> None:
     """Tell those who gather here that a step is done."""
     for gathered, on_step in _OPEN.get():
-        event = StepCompleted(run_id=slice.claimed.run_id, path=place.path, key=key_of(place), value=value)
-        gathered.events.append(event)
-        if not place.scope:
-            gathered.steps[event.key] = value
+        event = StepCompleted(
+            run_id=slice.claimed.run_id, path=place.path, key=key_of(place), value=value, seconds=seconds
+        )
+        if gathered is not None:
+            gathered.events.append(event)
+            if not place.scope:
+                gathered.steps[event.key] = value
         if on_step is not None:
             _call(on_step, event)
 

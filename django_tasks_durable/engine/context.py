@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_tasks_durable.authoring.options import BackoffLike
 from django_tasks_durable.authoring.tasks import BoundTask, DurableTask
 from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResultStatus
+from django_tasks_durable.exceptions import RunCancelled
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.links import APPROVAL, WEBHOOK
 from django_tasks_durable.primitives.writes import ClaimedRun
@@ -137,6 +138,11 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
     def suspending(self) -> bool:
         """Whether the body is being left because it waits; ``finally`` blocks run then, too."""
         return self._frame.strand.suspended() is not None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody asked for the run to be cancelled; a long computation may look here, a primitive raises by itself."""
+        return isinstance(self._frame.slice.control.reason, RunCancelled)
 
     # --- what it remembers
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from django_tasks_durable.authoring import driver
-from django_tasks_durable.authoring.driver import Answer, Place
+from django_tasks_durable.authoring.driver import Answer, Driver, Place
 from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.streaming import SliceResult
 from django_tasks_durable.authoring.tasks import DurableTask
@@ -64,9 +63,9 @@ def _workflows() -> WorkflowStore:
     return _database
 
 
-def install() -> None:
-    """Make this module the driver of all tasks."""
-    driver.install(_Driver())
+def in_process() -> Driver:
+    """Return the driver of all tasks."""
+    return _Driver()
 
 
 class _Driver:

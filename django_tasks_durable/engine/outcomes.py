@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import signal
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -82,10 +83,18 @@ def _told(slice: Slice, error: BaseException) -> Outcome | None:
             pass
         case other:
             assert_never(other)
-    if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+    if isinstance(error, KeyboardInterrupt) and _is_from_a_terminal():
         slice.interrupted = error
         return Released(lease=lease)
     return _fail(slice, slice.doom or error)
+
+
+def _is_from_a_terminal() -> bool:
+    """Tell whether a KeyboardInterrupt on this thread can be meant for the process rather than be the task's own."""
+    return threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) not in (
+        signal.SIG_IGN,
+        signal.SIG_DFL,
+    )
 
 
 def _suspended(slice: Slice) -> Outcome:

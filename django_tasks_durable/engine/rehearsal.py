@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,7 +37,8 @@ ENTERED = frozenset({CheckpointKind.CALL, CheckpointKind.PATCH})
 class Rehearsal(Slice):
     """A slice that does nothing. Whatever would be done ends the line of execution that asks for it.
 
-    With ``enters_finished`` the bodies of nested calls that have ended are rehearsed as well.
+    With ``enters_finished`` the bodies of nested calls that have ended are rehearsed as well. Once it is known how all steps at
+    the paths ``sought`` are undone, the rehearsal ends: what code comes behind them is not to be run again.
     """
 
     is_rehearsal = True
@@ -49,15 +50,22 @@ class Rehearsal(Slice):
         make_context: Callable[[Frame], DurableContext],
         *,
         enters_finished: bool = False,
+        sought: Collection[str] = (),
     ) -> None:
         super().__init__(claimed, _SilentStore(), AttemptControl(), make_context)
         self.enters_finished = enters_finished
+        self._sought = frozenset(sought)
         self._replay = Replay(history)
 
     def hear(self, strand: Strand, place: Place, kind: CheckpointKind, decision: Decision) -> None:
         """See Slice.hear()."""
         if kind not in ENTERED and not isinstance(decision, Replayed | ReplayedFailure):
             self.suspend(strand, Pending(path=place.path, wake_at=None))
+
+    def learned(self, strand: Strand, path: str) -> None:
+        """See Slice.learned()."""
+        if self._sought and self._sought <= self.compensations.keys():
+            self.suspend(strand, Pending(path=path, wake_at=None))
 
     def suspend(self, strand: Strand, *pending: Pending) -> None:
         """End this line of execution; others beside it go on to their own end."""

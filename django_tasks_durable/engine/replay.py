@@ -254,11 +254,6 @@ class Scope:
             self._heads -= path in self._order.heads
         self.position = max(self.position, position)
 
-    def also(self, kind: str, key: str, fingerprint: str = "") -> Place:
-        """Take one more place for the primitive that is under way."""
-        self.end()
-        return self.begin(kind, key, fingerprint)
-
     def hold(self, asked: str) -> None:
         """Keep others out. Raise ConcurrentScope when a primitive is under way."""
         if not self._lock.acquire(blocking=False):

@@ -181,6 +181,9 @@ class Slice:
     def hear(self, strand: Strand, place: Place, kind: CheckpointKind, decision: Decision) -> None:
         """Hear what the history says about a primitive."""
 
+    def learned(self, strand: Strand, path: str) -> None:
+        """Hear that it is known how the step at this path is undone."""
+
     def remember(self, error: E, path: str) -> E:
         """Keep in mind that this error is the failure of a checkpoint, and return it."""
         self.failures.append((error, path))

@@ -86,6 +86,7 @@ def _note(frame: Frame, place: Place, work: Work, value: Any, compensate: Callab
             backoff=work.backoff,
             timeout=work.timeout,
         )
+        frame.slice.learned(frame.strand, place.path)
 
 
 def key_for(function: Callable[..., Any]) -> str:

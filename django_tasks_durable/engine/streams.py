@@ -236,10 +236,10 @@ class AsyncStream:
             call = prepare(slice)
             outcome, undoing = await attempt.abegin(slice)
             if outcome is None and undoing is None:
-                with track_subtasks(slice):
-                    async with aclosing(_apartials(slice, call, values.append)) as partials:
-                        async for partial in partials:
-                            yield await self.ask(self._course.item, partial)
+                track_subtasks()
+                async with aclosing(_apartials(slice, call, values.append)) as partials:
+                    async for partial in partials:
+                        yield await self.ask(self._course.item, partial)
                 outcome = outcomes.of_value(slice, values[0])
         except GeneratorExit:
             await self._conclude(slice, Released(lease=lease))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Generator
-from contextlib import contextmanager
 from typing import Any
 
 from .bodies import CURRENT
@@ -20,14 +19,12 @@ class ExitInTask(RuntimeError):
     """A task of the body raised SystemExit or KeyboardInterrupt, which would have ended the event loop."""
 
 
-@contextmanager
-def track_subtasks(slice: Slice) -> Generator[None, None, None]:
-    """Note every asyncio task that is created on behalf of this slice."""
+def track_subtasks() -> None:
+    """Note, from now on, every asyncio task that is created on behalf of a slice on this loop."""
     loop = asyncio.get_running_loop()
     factory = loop.get_task_factory()
     if not isinstance(factory, _Factory):
         loop.set_task_factory(_Factory(factory))  # type: ignore[arg-type]
-    yield
 
 
 async def cancel_subtasks(slice: Slice) -> None:

@@ -111,7 +111,7 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
         return _Failed(error, clock.monotonic() - started)
     finally:
         frame.strand.limit = None
-    _announce(frame.slice, place, value)
+    _announce(frame.slice, place, value, clock.monotonic() - started)
     return _Done(value)
 
 
@@ -208,9 +208,9 @@ def _delay(frame: Frame, work: Work, number: int, error: Exception) -> float | N
     return delays.seconds_before(work.backoff or delays.default_backoff(frame.slice), number, error, frame)
 
 
-def _announce(slice: Slice, place: Place, value: Any) -> None:
+def _announce(slice: Slice, place: Place, value: Any, seconds: float) -> None:
     if not slice.is_inline:
-        collecting.tell(slice, place, value)
+        collecting.tell(slice, place, value, seconds)
     if signals.step_completed.receivers and not slice.is_inline:
         using = get_options(slice.claimed.backend).database
         signals.step_completed.send_robust(None, using=using, run_id=slice.claimed.run_id, path=place.path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -147,7 +147,7 @@ class Unwinding:
             mark = _Mark.of(tuple(reversed(plan)), self._outcome, self._raised)
             yield Durable(_marking(slice, mark))
         if any(path not in self._known for path in mark.plan):
-            yield from self._collect(history)
+            yield from self._collect(history, mark.plan)
         replay = Replay(history)
         problems: list[str] = []
         for path in mark.plan:
@@ -158,9 +158,9 @@ class Unwinding:
     def _is_undoable(self, record: CheckpointRecord) -> bool:
         return record.kind is CheckpointKind.UNDOABLE or record.path in self._known
 
-    def _collect(self, history: History) -> Act[None]:
+    def _collect(self, history: History, plan: Sequence[str]) -> Act[None]:
         """Rehearse the body to learn how the steps of its earlier slices are undone."""
-        rehearsal = Rehearsal(self.slice.claimed, history, self.slice.make_context, enters_finished=True)
+        rehearsal = Rehearsal(self.slice.claimed, history, self.slice.make_context, enters_finished=True, sought=plan)
         rehearsal.bodies, rehearsal.subtasks = self.slice.bodies, self.slice.subtasks
         yield from rehearse(rehearsal)
         self._known = {**rehearsal.compensations, **self._known}
@@ -214,8 +214,20 @@ def begun(slice: Slice, outcome: Outcome | None, raised: BaseException) -> Unwin
     return Unwinding(slice, outcome, raised)
 
 
+def left_to_another(
+    slice: Slice, outcome: Outcome | None, raised: BaseException, history: History
+) -> SaveCheckpoint | None:
+    """Return the mark that lets the next slice undo what this one, whose process is gone, has done; None for nothing."""
+    undoing = begun(slice, outcome, raised)
+    if undoing is None or not isinstance(outcome, Failed | Cancelled):
+        return None
+    plan = [record.path for record in history.checkpoints if record.kind is CheckpointKind.UNDOABLE]
+    assert undoing._raised is not None, "an unwinding that has begun has a reason"
+    return _marking(slice, _Mark.of(tuple(reversed(plan)), outcome, undoing._raised))
+
+
 def _has_undoable(slice: Slice) -> bool:
-    return bool(slice.compensations) or (not slice.claimed.is_fresh and slice.replay.has_undoable)
+    return bool(slice.compensations) or slice.replay.has_undoable
 
 
 def inline(slice: Slice, error: Exception) -> Act[None]:

@@ -22,15 +22,20 @@ SHORTEST_SECONDS = 30.0
 LONGEST_SECONDS = 600.0
 
 
-def led(slice: Slice) -> Act[Suspended | None]:
-    """Lead the history to the code's version; return the outcome of a run that waits for a worker with its own version.
+def are_one(slice: Slice) -> bool:
+    """Tell whether the history is of the code's version, so that there is nothing to lead."""
+    assert slice.task is not None, "a run without its task was refused before"
+    return slice.claimed.code_version == options_of(slice.task).version
 
+
+def led(slice: Slice) -> Act[Suspended | None]:
+    """Lead the history, which is of another version, to that of the code.
+
+    Return the outcome of a run that waits for a worker with its own version.
     Raise VersionMismatch when nothing leads there, with the history as it was.
     """
     assert slice.task is not None, "a run without its task was refused before"
     options, claimed = options_of(slice.task), slice.claimed
-    if claimed.code_version == options.version:
-        return None
     history: History = History(inbox=claimed.inbox)
     if not claimed.is_fresh:
         history = yield Call(slice.store.history, (claimed,))

@@ -1,1 +1,1 @@
-"""How one attempt is carried: on a thread, or on the event loop."""
+"""How one attempt is carried: on a thread, on the event loop, or in a child process."""

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from django.db import connections, reset_queries
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_tasks_durable.conf import Options
 from django_tasks_durable.engine import attempt
-from django_tasks_durable.store.vendors.opened import opened
+from django_tasks_durable.store.vendors.opened import is_closed, opened
 
 from .base import Carried, announce_start
 
@@ -22,12 +23,18 @@ TASKS_BETWEEN_CHECKS = 100
 class ThreadExecutor:
     """Carries synchronous tasks on ``slots`` threads. A thread cannot be killed: a task stops at its next primitive."""
 
-    def __init__(self, slots: int, *, name: str = "dtd-task") -> None:
+    can_kill = False
+
+    def __init__(self, slots: int, options: Options) -> None:
         self.slots = slots
         self._inbox: queue.SimpleQueue[Carried | None] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(1, slots + 1)
+            threading.Thread(target=self._work, name=f"dtd-task-{number}", daemon=True)
+            for number in range(1, slots + 1)
         ]
+
+    def start(self) -> None:
+        """See Executor.start()."""
         for thread in self._threads:
             thread.start()
 
@@ -76,6 +83,7 @@ def leave_clean(since_check: int) -> int:
             or connection.needs_rollback
             or connection.errors_occurred
             or connection.savepoint_ids
+            or is_closed(connection.connection)
         ):
             _close(connection)
     if since_check + 1 >= TASKS_BETWEEN_CHECKS:

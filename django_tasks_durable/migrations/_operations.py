@@ -213,15 +213,19 @@ def per_brand() -> list[Operation]:
                 "durable_tasks_message": {"name": 400, "consumed_path": 400},
                 "durable_tasks_wait": {"path": 400, "token": 64, "event": 200},
                 "durable_tasks_worker": {"id": 128},
+                "durable_tasks_runchannel": {"name": 200},
                 "durable_tasks_openkey": {"kind": 12, "name": 200},
+                "durable_tasks_queue": {"name": 64},
+                "durable_tasks_slot": {"kind": 6, "name": 64},
                 "durable_tasks_schedule": {"name": 255, "task_path": 255},
                 "durable_tasks_tick": {"schedule": 255},
+                "durable_tasks_rollup": {"task_path": 255, "queue_name": 64},
             }
         ),
         LeadWithStatusOnMySQL(
             table=RUNS,
             indexes={
-                "dtd_run_ready": ("queue_name", "ready_rank", "due_at", "id"),
+                "dtd_run_ready": ("queue_name", "ready_rank", "lane", "due_at", "id"),
                 "dtd_run_leased": ("lease_worker",),
                 "dtd_run_deadline": ("due_at",),
             },

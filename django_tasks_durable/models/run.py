@@ -85,6 +85,17 @@ class TaskRun(models.Model):
     )
     awaited = models.TextField(default="", blank=True, help_text=_("The children whose news this one waits for."))
 
+    concurrency_key = models.CharField(_("concurrency key"), max_length=1000, db_default="", blank=True)
+    slots = models.CharField(
+        max_length=28, db_default="", blank=True, help_text=_("What it counts towards while it is held: see Slot.")
+    )
+    lane = models.CharField(
+        max_length=40,
+        db_default="",
+        blank=True,
+        help_text=_("What it waits in line for; empty for a run without limits."),
+    )
+
     # NULL and the database's own defaults: a run of a function, and its enqueue, say nothing of these.
     workflow_state = models.TextField(
         _("state"), null=True, help_text=_("The state of a class workflow that has begun.")
@@ -105,6 +116,9 @@ class TaskRun(models.Model):
     progress_percent = models.FloatField(_("progress"), null=True)
     progress_label = models.CharField(max_length=200, default="", blank=True)
     progress_meta = models.TextField(default="", blank=True)
+    stalled_at = models.DateTimeField(
+        _("stalled"), null=True, help_text=_("Since when it has given no sign, or has lost its worker.")
+    )
     progress_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -118,10 +132,21 @@ class TaskRun(models.Model):
             ("retry_task", _("Can retry tasks")),
             ("cancel_task", _("Can cancel tasks")),
             ("resume_task", _("Can answer waiting tasks")),
+            ("run_task", _("Can make delayed tasks due now")),
+            ("copy_task", _("Can run tasks again as a copy")),
+            ("fork_task", _("Can fork tasks from a place in their history")),
+            ("message_task", _("Can send tasks messages and commands")),
         ]
         indexes = [
             models.Index(
-                fields=("queue_name", "rank", "due_at", "id"), name="dtd_run_ready", condition=Q(status=RunStatus.READY)
+                fields=("queue_name", "rank", "lane", "due_at", "id"),
+                name="dtd_run_ready",
+                condition=Q(status=RunStatus.READY),
+            ),
+            models.Index(
+                fields=("slots",),
+                name="dtd_run_slots",
+                condition=Q(slots__gt="", status__in=(RunStatus.CLAIMED, RunStatus.RUNNING)),
             ),
             models.Index(
                 fields=("lease_worker",),

@@ -62,11 +62,6 @@ _armed = parse(os.environ.get("DURABLE_FAULTS", ""))
 _lock = threading.Lock()
 
 
-def is_armed() -> bool:
-    """Tell whether any crash point is asked for in this process."""
-    return bool(_armed)
-
-
 def crash_point(name: str) -> None:
     """Do what the environment asks for at this point; nothing if it does not ask."""
     if _armed:

@@ -42,6 +42,7 @@ class StepKind(models.TextChoices):
     CANCELLED = "cancelled", pgettext_lazy("Step", "Cancelled")
     CANCEL_REQUESTED = "cancel_requested", pgettext_lazy("Step", "Cancel requested")
     STALE = "stale", pgettext_lazy("Step", "Worker lost")
+    STALLED = "stalled", pgettext_lazy("Step", "No progress")
     RELEASED = "released", pgettext_lazy("Step", "Given back")
     MESSAGE = "message", pgettext_lazy("Step", "Message")
     AUDIT = "audit", pgettext_lazy("Step", "Operator")
@@ -145,13 +146,16 @@ def may_move(before: RunStatus, after: RunStatus) -> bool:
     return after in TRANSITIONS[before]
 
 
-def derive_state(status: str, wake_reason: str, *, is_due: bool) -> State:
+def derive_state(status: str, wake_reason: str, *, is_due: bool, is_stalled: bool = False) -> State:
     """Derive the state that people see from what is stored.
 
-    ``is_due`` tells whether the run may be claimed now (its ``due_at`` has passed).
+    ``is_due`` tells whether the run may be claimed now (its ``due_at`` has passed), ``is_stalled`` whether its attempt gives no
+    sign of going on.
     """
     match RunStatus(status):
         case RunStatus.READY if wake_reason == WakeReason.STALE:
+            return State.STALE
+        case RunStatus.RUNNING if is_stalled:
             return State.STALE
         case RunStatus.READY if wake_reason == WakeReason.RETRY:
             return State.RETRYING

@@ -203,6 +203,7 @@ class ClaimedRun:
     ``attempts`` counts the earlier attempts that ended in an exception. ``now_at`` is the database's clock at the claim
     and ``claimed_monotonic`` this process's monotonic clock at the same moment. ``last_sequence`` is the number of the last
     line of its timeline. ``holds_keys`` tells whether its end lets go of a name.
+    ``is_limited`` tells whether others may wait for its place.
     """
 
     lease: Lease
@@ -229,6 +230,7 @@ class ClaimedRun:
     code_version: int = 1
     metadata: str = "{}"
     holds_keys: bool = False
+    is_limited: bool = False
     parent_id: UUID | None = None
     stage: Stage = UNSTAGED
 
@@ -375,7 +377,17 @@ class Released:
     lease: Lease
 
 
-Outcome = Succeeded | Failed | Suspended | Cancelled | Released
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The process that carried the attempt has died: a delivery is counted, and no attempt. ``error`` tells how it died."""
+
+    lease: Lease
+    error: ErrorRecord
+
+
+Outcome = Succeeded | Failed | Suspended | Cancelled | Released | Lost
+# The same for isinstance(), which is quicker with a tuple.
+OUTCOMES: tuple[type[Outcome], ...] = (Succeeded, Failed, Suspended, Cancelled, Released, Lost)
 Write = Started | SaveCheckpoint | SaveState | Spawn | Append | Migrated | SetProgress | Outcome
 
 

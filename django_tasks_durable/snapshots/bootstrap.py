@@ -2,45 +2,71 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
 from django.db.models import Count as CountOf
 
-from django_tasks_durable.models import Step, TaskRun
+from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.status import RunStatus, State, derive_state
 
 from . import read
 from .instants import now
+from .narrowing import STALLED
 from .parts import TimelineLine
 from .read import Narrow, everything
 from .shapes import RunSnapshot
+from .tail import lines_between
 from .wire import WIRE_VERSION, Show, unveiled
 
 LIMIT = 100
+LINES_BEHIND = 500
+NOWHERE: Mapping[UUID, int] = {}
+LINES_IN_ALL = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskQuery:
-    """Which runs are meant: those that fit every part that is given. An empty part asks for nothing."""
+    """Which runs are meant: those that fit every part that is given, and of each part one of its values.
+
+    An empty part asks for nothing. Of the time of the enqueue, the beginning counts in and the end does not.
+    """
 
     ids: Collection[UUID] = ()
     task_paths: Collection[str] = ()
     queue_names: Collection[str] = ()
     states: Collection[State] = ()
+    statuses: Collection[RunStatus] = ()
+    parent_ids: Collection[UUID] = ()
+    enqueued_from: datetime | None = None
+    enqueued_until: datetime | None = None
+    channels: Collection[str] = ()
     keys: Mapping[KeyKind, str] = field(default_factory=dict)
 
     def of(self, queryset: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
         """Keep the runs of a queryset of ``read.runs()`` that are meant."""
-        parts = {"pk__in": self.ids, "task_path__in": self.task_paths, "queue_name__in": self.queue_names}
+        parts: dict[str, Collection[Any]] = {
+            "pk__in": self.ids,
+            "task_path__in": self.task_paths,
+            "queue_name__in": self.queue_names,
+            "status__in": self.statuses,
+            "parent_id__in": self.parent_ids,
+        }
         queryset = queryset.filter(**{name: list(values) for name, values in parts.items() if values})
+        if self.enqueued_from is not None:
+            queryset = queryset.filter(enqueued_at__gte=self.enqueued_from)
+        if self.enqueued_until is not None:
+            queryset = queryset.filter(enqueued_at__lt=self.enqueued_until)
         for kind, text in self.keys.items():
             queryset = read.holding(queryset, kind, text)
+        if self.channels:
+            queryset = read.in_any_channel(queryset, self.channels)
         return read.in_any_state(queryset, self.states) if self.states else queryset
 
 
@@ -100,13 +126,13 @@ def aggregate(query: TaskQuery = EVERY_TASK, *, using: str, narrow: Narrow = eve
     groups = (
         query.of(narrow(read.runs(using=using)))
         .order_by()
-        .annotate(is_due=is_due)
-        .values_list("task_path", "status", "wake_reason", "is_due")
+        .annotate(is_due=is_due, is_stalled=ExpressionWrapper(STALLED, output_field=BooleanField()))
+        .values_list("task_path", "status", "wake_reason", "is_due", "is_stalled")
         .annotate(number=CountOf("pk"))
     )
     states, statuses, tasks = Counter[State](), Counter[RunStatus](), Counter[str]()
-    for task_path, status, wake_reason, due, number in groups:
-        states[derive_state(status, wake_reason, is_due=bool(due))] += number
+    for task_path, status, wake_reason, due, stalled, number in groups:
+        states[derive_state(status, wake_reason, is_due=bool(due), is_stalled=bool(stalled))] += number
         statuses[RunStatus(status)] += number
         tasks[task_path] += number
     return Aggregate(
@@ -123,26 +149,33 @@ def bootstrap(
     using: str,
     limit: int = LIMIT,
     steps: int = 0,
+    after: Mapping[UUID, int] = NOWHERE,
     counts: bool = True,
     narrow: Narrow = everything,
 ) -> Bootstrap:
-    """Read the newest runs that are meant, the last ``steps`` lines of each, and the aggregate over all of them."""
+    """Read the newest runs that are meant, the last ``steps`` lines of each, and the aggregate over all of them.
+
+    Runs in ``after`` are read besides, each with the lines that follow the sequence which is named there, at most 500 and
+    fewer for many runs; one that has not come so far counts as not named.
+    """
     found = page(query, using=using, limit=limit, narrow=narrow)
+    if more := set(after) - {run.id for run in found}:
+        named = query.of(narrow(read.runs(using=using))).filter(pk__in=more)
+        found = sorted([*found, *read.many(named)], key=lambda run: run.id, reverse=True)
+    most = min(LINES_BEHIND, LINES_IN_ALL // max(1, len(found)))
+    bounds = {run.id: bound for run in found if (bound := _bound(run, min(steps, most), after, most))}
     return Bootstrap(
         runs=found,
-        lines=_last_lines(found, steps, using),
+        lines=lines_between(bounds, limit=LINES_IN_ALL, using=using),
         aggregate=aggregate(query, using=using, narrow=narrow) if counts else None,
     )
 
 
-def _last_lines(found: Sequence[RunSnapshot], steps: int, using: str) -> dict[UUID, list[TimelineLine]]:
-    if not found or not steps:
-        return {}
-    # A run's lines are numbered without gaps, so the last ones need no sorting of the others.
-    wanted = Q()
-    for run in found:
-        wanted |= Q(run_id=run.id, sequence__gt=run.last_sequence - steps, sequence__lte=run.last_sequence)
-    lines: dict[UUID, list[TimelineLine]] = defaultdict(list)
-    for step in Step.objects.using(using).filter(wanted).order_by("run_id", "sequence"):
-        lines[step.run_id].append(read.line(step))
-    return dict(lines)
+def _bound(run: RunSnapshot, steps: int, after: Mapping[UUID, int], most: int) -> tuple[int, int] | None:
+    """Return above which line and up to which one the lines of a run are wanted; None for none."""
+    held = after.get(run.id)
+    if held is not None and 0 <= held <= run.last_sequence:
+        bound = held, min(run.last_sequence, max(held, run.first_sequence - 1) + most)
+    else:
+        bound = max(0, run.last_sequence - steps), run.last_sequence
+    return bound if bound[0] < bound[1] else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ LEVELS = {
     StepKind.RETRIED: Level.WARN,
     StepKind.CANCELLED: Level.WARN,
     StepKind.STALE: Level.WARN,
+    StepKind.STALLED: Level.WARN,
 }
 # Where a line leaves its run. The others, such as a message, say nothing of it.
 STATES = {
@@ -41,6 +42,7 @@ STATES = {
     StepKind.FAILED: State.FAILED,
     StepKind.CANCELLED: State.CANCELLED,
     StepKind.STALE: State.STALE,
+    StepKind.STALLED: State.STALE,
 }
 # What is done to a run rather than by its worker.
 FROM_OUTSIDE = frozenset(
@@ -62,6 +64,7 @@ class Entry:
     task_id: str = ""
     task_path: str = ""
     state: State | None = None
+    channels: Sequence[str] = ()
     sequence: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class Entry:
                 "task_id": self.task_id,
                 "task_path": self.task_path,
                 "state": self.state and self.state.value,
+                "channels": list(self.channels),
                 "sequence": self.sequence,
             }
         )
@@ -113,6 +117,7 @@ def as_entry(line: TimelineLine, run: RunSummary, *, show: Show = unveiled) -> E
         task_id=str(run.id),
         task_path=run.task_path,
         state=STATES.get(line.kind, run.state),
+        channels=run.channels,
         sequence=line.sequence,
     )
 
@@ -140,6 +145,7 @@ def progress_entry(run: RunSummary, *, show: Show = unveiled) -> Entry | None:
         task_id=str(run.id),
         task_path=run.task_path,
         state=State.RUNNING,
+        channels=run.channels,
     )
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
+from django.db import DatabaseError
 from django.db.models import Count as CountOf
-from django.db.models import F, Min
+from django.db.models import F
 
 from django_tasks_durable.models import TaskRun, Worker
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import LEASED, RunStatus
 
 from .house import WorkerSnapshot, workers
+from .hubs import hubs
 from .instants import now
+from .queues import QueueSnapshot, queues
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 PATIENCE_SECONDS = 60
@@ -37,49 +39,13 @@ class Finding:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True)
-class QueueSnapshot:
-    """How much there is in one queue: due and later, held by workers, waiting; and how long the first has been due."""
-
-    queue_name: str
-    due: int = 0
-    later: int = 0
-    held: int = 0
-    waiting: int = 0
-    oldest_due_seconds: float | None = None
-    workers_alive: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the wire format."""
-        return asdict(self)
-
-
-def queues(*, using: str) -> list[QueueSnapshot]:
-    """Count what is open in each queue. Finished runs are not looked at, so that it is quick on a table of any size."""
-    alive = [each for each in workers(using=using) if each.condition == "alive"]
-    runs = TaskRun.objects.using(using).order_by()
-    found: dict[str, dict[str, Any]] = {}
-    ready = runs.filter(status=RunStatus.READY)
-    counted = (
-        ("due", ready.filter(due_at__lte=now())),
-        ("later", ready.filter(due_at__gt=now())),
-        ("held", runs.filter(status__in=LEASED)),
-        ("waiting", runs.filter(status=RunStatus.WAITING)),
-    )
-    for name, queryset in counted:
-        for queue_name, number in queryset.values_list("queue_name").annotate(number=CountOf("pk")):
-            found.setdefault(queue_name, {})[name] = number
-    heads = ready.filter(due_at__lte=now()).values_list("queue_name").annotate(head=Min("due_at"), read_at=now())
-    for queue_name, head, read_at in heads:
-        found[queue_name]["oldest_due_seconds"] = (read_at - head).total_seconds()
-    return [
-        QueueSnapshot(queue_name=name, workers_alive=sum(_serves(each, name) for each in alive), **numbers)
-        for name, numbers in sorted(found.items())
-    ]
-
-
-def _serves(worker: WorkerSnapshot, queue_name: str) -> bool:
-    return not worker.queues or queue_name in worker.queues
+def is_reachable(*, using: str) -> bool:
+    """Tell whether the database answers and has the tables."""
+    try:
+        TaskRun.objects.using(using).order_by().values_list("pk")[:1].exists()
+    except DatabaseError:
+        return False
+    return True
 
 
 def diagnose(*, using: str, known: Collection[str]) -> list[Finding]:
@@ -92,6 +58,7 @@ def diagnose(*, using: str, known: Collection[str]) -> list[Finding]:
         *_about_deadlines(using),
         *_about_failures(using),
         *_about_clocks(using),
+        *_about_hubs(using),
     ]
     return sorted(found, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
 
@@ -110,6 +77,15 @@ def _about_queues(found: Sequence[QueueSnapshot]) -> Iterator[Finding]:
     for queue in found:
         age = queue.oldest_due_seconds or 0
         if age < PATIENCE_SECONDS:
+            continue
+        if queue.is_paused:
+            yield Finding(
+                code="PAUSED",
+                severity=INFO,
+                message=f"The queue {queue.queue_name!r} is paused{f' by {queue.paused_by}' if queue.paused_by else ''}; "
+                f"{queue.due} task(s) are due there.",
+                hint=f"manage.py tasks unpause {queue.queue_name}",
+            )
             continue
         waits = f"{queue.due} task(s) of the queue {queue.queue_name!r} are due, the first for {age:.0f} s"
         if not queue.workers_alive:
@@ -161,8 +137,8 @@ def _about_names(using: str, known: Collection[str]) -> Iterator[Finding]:
 
 
 def _about_lost_runs(using: str) -> Iterator[Finding]:
-    gone = Worker.objects.using(using).filter(dead_at__isnull=True, stopped_at__isnull=True).values("pk")
-    lost = TaskRun.objects.using(using).filter(status__in=LEASED).exclude(lease_worker__in=gone).count()
+    working = Worker.objects.using(using).filter(dead_at__isnull=True, stopped_at__isnull=True).values("pk")
+    lost = TaskRun.objects.using(using).filter(status__in=LEASED).exclude(lease_worker__in=working).count()
     if lost:
         yield Finding(
             code="LOST",
@@ -217,3 +193,14 @@ def _about_clocks(using: str) -> Iterator[Finding]:
             message=f"This host's clock is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the database's.",
             hint="Tasks go by the database's clock; run an NTP client for the times in your logs.",
         )
+
+
+def _about_hubs(using: str) -> Iterator[Finding]:
+    for hub in hubs(using=using):
+        if hub.is_degraded:
+            yield Finding(
+                code="LIVE_DEGRADED",
+                severity=WARNING,
+                message=f"Browsers at this server are told of changes by polling, because it hears of none: {hub.error}",
+                hint="Behind a pooler in transaction mode, name a direct alias in OPTIONS['listen_database'].",
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,17 +13,21 @@ from django.db.models import Count as CountOf
 from django_tasks_durable.models import TaskRun, Wait, Worker
 from django_tasks_durable.primitives.status import LEASED, RunStatus, State
 
-from .counting import COUNT_LIMIT, Count
+from .counting import Count
 from .instants import now
 from .read import Narrow, counts, everything, runs, summaries
+from .shapes import RunSummary
 from .wire import WIRE_VERSION, instant
 
 WORKER_LIMIT = 200
+# More than anybody answers; each costs a look at its run.
+WAITS_LIMIT = 1_000
+HELD_LIMIT = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSnapshot:
-    """A process that claims, as its heartbeat tells it."""
+    """A process that claims, as its heartbeat tells it. ``lapsed_seconds`` is how long ago its lease ended, if it has."""
 
     id: str
     host: str
@@ -36,6 +40,7 @@ class WorkerSnapshot:
     heartbeat_age_seconds: float
     condition: str
     held: int
+    lapsed_seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the wire format."""
@@ -75,17 +80,26 @@ class Overview:
         }
 
 
-def workers(*, using: str, limit: int = WORKER_LIMIT) -> list[WorkerSnapshot]:
-    """Read the processes that claim, the newest first, each with how many runs it holds."""
+def workers(*, using: str, limit: int = WORKER_LIMIT, narrow: Narrow = everything) -> list[WorkerSnapshot]:
+    """Read the processes that claim, the newest first, each with how many runs it holds of those that ``narrow`` keeps."""
     rows = list(Worker.objects.using(using).annotate(read_at=now()).order_by("-started_at", "id")[:limit])
     held = dict(
-        TaskRun.objects.using(using)
+        narrow(TaskRun.objects.using(using))
         .filter(status__in=LEASED, lease_worker__in=[row.id for row in rows])
         .order_by()
         .values_list("lease_worker")
         .annotate(number=CountOf("pk"))
     )
     return [worker(row, held=held.get(row.id, 0)) for row in rows]
+
+
+def held_by(names: Collection[str], *, using: str, narrow: Narrow = everything) -> dict[str, list[RunSummary]]:
+    """Read what each of these workers holds, of the runs that ``narrow`` keeps; at most ``HELD_LIMIT`` in all. One query."""
+    found: dict[str, list[RunSummary]] = {name: [] for name in names}
+    held = narrow(runs(using=using)).filter(status__in=LEASED, lease_worker__in=list(names))
+    for run in summaries(held.order_by("id")[:HELD_LIMIT]):
+        found[run.lease_worker].append(run)
+    return found
 
 
 def worker(row: Worker, *, held: int) -> WorkerSnapshot:
@@ -104,6 +118,7 @@ def worker(row: Worker, *, held: int) -> WorkerSnapshot:
         heartbeat_age_seconds=max(0.0, age),
         condition=_condition_of(row, age),
         held=held,
+        lapsed_seconds=max(0.0, age - row.lease_seconds),
     )
 
 
@@ -125,10 +140,10 @@ def overview(*, using: str, narrow: Narrow = everything) -> Overview:
     open_waits = Wait.objects.using(using).filter(
         answer__isnull=True, run__status=RunStatus.WAITING, run__in=queryset.order_by().values("pk")
     )
-    pending = open_waits.order_by()[:COUNT_LIMIT].count()
+    pending = open_waits.order_by()[:WAITS_LIMIT].count()
     return Overview(
         counts=counts(using=using, narrow=narrow),
         oldest_ready_seconds=oldest.overdue_seconds if oldest else None,
         workers_alive=len(alive),
-        waits_pending=Count(value=pending, limit=COUNT_LIMIT),
+        waits_pending=Count(value=pending, limit=WAITS_LIMIT),
     )

@@ -52,12 +52,12 @@ class ErrorSnapshot:
     code: str = ""
     attempt: int | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the wire format."""
+    def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
+        """Return the wire format; a traceback is seen by those who may see payloads, for it tells of them."""
         return {
             "exception_class_path": self.exception_class_path,
             "message": self.message,
-            "traceback": self.traceback,
+            "traceback": self.traceback and show(self.traceback),
             "code": self.code,
             "attempt": self.attempt,
         }
@@ -179,12 +179,12 @@ class WaitSnapshot:
         """The answer, for reading; None if there is none, so ask ``answered_at`` first."""
         return None if self.answer_text is None else codec.readable(self.answer_text)
 
-    def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
-        """Return the wire format."""
+    def as_dict(self, *, show: Show = unveiled, ask: Show | None = None) -> dict[str, Any]:
+        """Return the wire format; ``ask`` shows the question to somebody who may answer it."""
         return {
             "path": self.path,
             "kind": self.kind,
-            "request": show(self.request),
+            "request": (ask or show)(self.request),
             "permission": self.permission,
             "form": self.form,
             "has_default": self.has_default,
@@ -205,6 +205,6 @@ class Asked:
     task_path: str
     wait: WaitSnapshot
 
-    def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
-        """Return the wire format."""
-        return {"run_id": str(self.run_id), "task_path": self.task_path, **self.wait.as_dict(show=show)}
+    def as_dict(self, *, show: Show = unveiled, ask: Show | None = None) -> dict[str, Any]:
+        """Return the wire format. See WaitSnapshot.as_dict()."""
+        return {"run_id": str(self.run_id), "task_path": self.task_path, **self.wait.as_dict(show=show, ask=ask)}

@@ -3,35 +3,75 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db.models import QuerySet
+from django.utils.module_loading import import_string
 
+from django_tasks_durable.conf import durable_aliases, get_options
 from django_tasks_durable.models import TaskRun
+
+from .shapes import Act
 
 VIEW = "durable_tasks.view_taskrun"
 VIEW_PAYLOAD = "durable_tasks.view_payload"
+ENQUEUE = "durable_tasks.enqueue_task"
+MESSAGE = "durable_tasks.message_task"
+VIEW_QUEUES, CHANGE_QUEUES = "durable_tasks.view_queue", "durable_tasks.change_queue"
+VIEW_WORKERS = "durable_tasks.view_worker"
+VIEW_SCHEDULES, RUN_SCHEDULES = "durable_tasks.view_schedule", "durable_tasks.run_schedule"
+PERMISSIONS = {
+    Act.CANCEL: "durable_tasks.cancel_task",
+    Act.RETRY: "durable_tasks.retry_task",
+    Act.RESUME: "durable_tasks.resume_task",
+    Act.RUN_NOW: "durable_tasks.run_task",
+    Act.COPY: "durable_tasks.copy_task",
+    Act.FORK: "durable_tasks.fork_task",
+}
 
 MASK = "••••••"
 HIDDEN = "(hidden)"
 DEEPEST = 64
 
+# Who connects to a server, and with which password, as a traceback or an argument may tell it.
+_USER_OF_AN_ADDRESS = re.compile(r"(://)[^/\s:@]*:[^/\s@]+@")
+
 User = AbstractBaseUser | AnonymousUser
 
 
 def visible_to(user: User, queryset: QuerySet[TaskRun]) -> QuerySet[TaskRun]:
-    """Keep the runs that a user may see: all for those who may view tasks, none for others."""
-    return queryset if _may(user, VIEW) else queryset.none()
+    """Keep the runs that a user may see: none without the permission to view tasks, else what the project's hooks keep.
+
+    The hooks are the ``visible_to`` of every alias that keeps its runs in the queryset's database.
+    """
+    if not may(user, VIEW):
+        return queryset.none()
+    for hook in _hooks("visible_to", queryset.db):
+        queryset = hook(user, queryset)
+    return queryset
+
+
+def sees_all(user: User, using: str) -> bool:
+    """Tell whether a user may see every run of a database: then the project's hooks hand the queryset back as it is."""
+    everything = TaskRun.objects.using(using)
+    return visible_to(user, everything) is everything
+
+
+def _hooks(option: str, using: str | None) -> list[Callable[..., Any]]:
+    """Return the functions that an option names, of the aliases that keep their runs in a database, or of all."""
+    named = (get_options(alias) for alias in durable_aliases())
+    paths = [getattr(options, option) for options in named if using in (None, options.database)]
+    return [import_string(path) for path in dict.fromkeys(filter(None, paths))]
 
 
 def sees_payloads(user: User) -> bool:
     """Tell whether a user may see arguments, results, answers and other values of runs."""
-    return _may(user, VIEW_PAYLOAD)
+    return may(user, VIEW_PAYLOAD)
 
 
 def user_named(name: str) -> User | None:
@@ -45,19 +85,24 @@ def user_named(name: str) -> User | None:
 
 def may_answer(user: User, permission: str) -> bool:
     """Tell whether a user may answer a question that asks for this permission, or for none."""
-    return not permission or _may(user, permission)
+    return not permission or may(user, permission)
 
 
-def _may(user: User, permission: str) -> bool:
+def may(user: User, permission: str) -> bool:
+    """Tell whether a user is active and has a permission."""
     return bool(getattr(user, "is_active", False)) and user.has_perm(permission)  # type: ignore[union-attr]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Veil:
-    """How much of the payloads somebody sees: nothing, or all but what lies under the redacted keys."""
+    """How much of the payloads somebody sees: nothing, or all but what lies under the redacted keys.
+
+    ``hooks`` are the project's own, which get the value without what the keys mask.
+    """
 
     sees_payloads: bool
     keys: tuple[str, ...]
+    hooks: tuple[Callable[[Any], Any], ...] = ()
 
     def __call__(self, value: Any) -> Any:
         """Return what may be seen of a payload."""
@@ -65,12 +110,16 @@ class Veil:
 
     def masked(self, value: Any) -> Any:
         """Return what may be seen of a value that is meant for everybody who is here, such as a question."""
-        return redact(value, self.keys)
+        value = redact(value, self.keys)
+        for hook in self.hooks:
+            value = hook(value)
+        return value
 
 
 def veil(user: User, *, keys: Iterable[str]) -> Veil:
     """Return the veil between a user and the payloads of runs."""
-    return Veil(sees_payloads=sees_payloads(user), keys=tuple(keys))
+    hooks = tuple(partial(hook, user) for hook in _hooks("redact", None))
+    return Veil(sees_payloads=sees_payloads(user), keys=tuple(keys), hooks=hooks)
 
 
 @lru_cache(maxsize=32)
@@ -94,5 +143,7 @@ def _redact(value: Any, pattern: re.Pattern[str], depth: int) -> Any:
             }
         case list() | tuple():
             return [_redact(item, pattern, depth - 1) for item in value]
+        case str() if "://" in value:
+            return _USER_OF_AN_ADDRESS.sub(rf"\1{MASK}@", value)
         case _:
             return value

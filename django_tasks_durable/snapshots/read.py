@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count as CountOf
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from django_tasks_durable.exceptions import RunNotFound
 from django_tasks_durable.models import Checkpoint, Step, TaskRun
+from django_tasks_durable.primitives.channels import told_in
 from django_tasks_durable.primitives.keys import KeyKind, key_of
 from django_tasks_durable.primitives.status import (
     OPEN,
-    UNHURRIED,
+    RETRIABLE,
     CheckpointKind,
     Level,
     RunStatus,
@@ -26,17 +27,16 @@ from django_tasks_durable.primitives.status import (
 
 from .counting import COUNT_LIMIT, Count
 from .instants import now
+from .narrowing import KEY_COLUMNS, STALLED, condition_of
+from .narrowing import holding as holding
+from .narrowing import in_any_channel as in_any_channel
+from .narrowing import in_any_state as in_any_state
+from .narrowing import in_state as in_state
 from .parts import CheckpointSnapshot, Progress, TimelineLine
 from .shapes import RunSnapshot, RunSummary
 from .waits import waits as waits  # a part of a run, read like the others
 
-PAYLOADS = ("args", "kwargs", "options", "metadata", "result", "errors", "worker_ids", "workflow_state", "awaited")
-KEY_COLUMNS = {
-    KeyKind.DEDUPE: "dedupe_key",
-    KeyKind.IDEMPOTENCY: "idempotency_key",
-    KeyKind.RUN: "caller_id",
-    KeyKind.SUPERSEDE: "supersede_key",
-}
+PAYLOADS = ("args", "kwargs", "metadata", "result", "errors", "worker_ids", "workflow_state", "awaited")
 LOOKED_THROUGH = 10_000
 TIMELINE_LIMIT = 100
 CHECKPOINT_LIMIT = 500
@@ -76,11 +76,6 @@ def one(run_id: UUID | str, *, using: str, narrow: Narrow = everything) -> RunSn
         raise RunNotFound(run_id) from None
 
 
-def holding(queryset: QuerySet[TaskRun], kind: KeyKind, text: str) -> QuerySet[TaskRun]:
-    """Keep the runs that were enqueued with this key, ended ones too. There is no index for it."""
-    return queryset.filter(**{KEY_COLUMNS[kind]: text})
-
-
 def many(queryset: QuerySet[TaskRun]) -> list[RunSnapshot]:
     """Read the runs of a queryset of ``runs()``, in its order. Slice it first."""
     return [snapshot(run) for run in queryset]
@@ -89,6 +84,16 @@ def many(queryset: QuerySet[TaskRun]) -> list[RunSnapshot]:
 def summaries(queryset: QuerySet[TaskRun]) -> list[RunSummary]:
     """Read the runs of a queryset of ``runs()`` without their payloads, in its order. Slice it first."""
     return [summary(run) for run in queryset.defer(*PAYLOADS)]
+
+
+def below(queryset: QuerySet[TaskRun], run_id: UUID | None, *, limit: int) -> list[RunSummary]:
+    """Read the first runs of a queryset of ``runs()``, newest first, that are older than an id; from the newest on without."""
+    return summaries((queryset if run_id is None else queryset.filter(pk__lt=run_id))[:limit])
+
+
+def above(queryset: QuerySet[TaskRun], run_id: UUID, *, limit: int) -> list[RunSummary]:
+    """Read the runs of a queryset of ``runs()``, newest first, that are the next newer ones of an id."""
+    return summaries(queryset.filter(pk__gt=run_id).order_by("id")[:limit])[::-1]
 
 
 def snapshot(run: TaskRun) -> RunSnapshot:
@@ -130,6 +135,7 @@ def _common(run: TaskRun) -> dict[str, Any]:
         "started_at": run.started_at,
         "last_attempted_at": run.last_attempted_at,
         "finished_at": run.finished_at,
+        "stalled_at": run.stalled_at,
         "attempts": run.attempts,
         "max_attempts": run.max_attempts,
         "error_code": run.error_code,
@@ -139,7 +145,9 @@ def _common(run: TaskRun) -> dict[str, Any]:
         "first_sequence": run.first_sequence,
         "last_sequence": run.last_sequence,
         "parent_id": run.parent_id,
-        "keys": {kind.value: text for kind, column in KEY_COLUMNS.items() if (text := getattr(run, column))},
+        "forked_from": run.forked_from,
+        "keys": {kind: text for kind, column in KEY_COLUMNS.items() if (text := getattr(run, column))},
+        "own_channels": told_in(run.options),
         "progress": Progress(
             percent=run.progress_percent,
             label=run.progress_label,
@@ -147,6 +155,12 @@ def _common(run: TaskRun) -> dict[str, Any]:
             updated_at=run.progress_at,
         ),
     }
+
+
+def retriable(queryset: QuerySet[TaskRun], *, limit: int) -> list[UUID]:
+    """Return the ids of runs that may be retried, the oldest first, up to ``limit``."""
+    found = queryset.filter(status__in=RETRIABLE).order_by("id").values_list("pk", flat=True)
+    return list(found[:limit])
 
 
 def children(run_id: UUID, *, limit: int = CHILDREN_LIMIT, using: str, narrow: Narrow = everything) -> list[RunSummary]:
@@ -221,37 +235,6 @@ def checkpoints(run_id: UUID, *, limit: int = CHECKPOINT_LIMIT, using: str) -> l
     ]
 
 
-def in_state(queryset: QuerySet[TaskRun], state: State) -> QuerySet[TaskRun]:
-    """Keep the runs of a queryset of ``runs()`` that are in one derived state."""
-    return queryset.filter(_condition(state))
-
-
-def in_any_state(queryset: QuerySet[TaskRun], states: Iterable[State]) -> QuerySet[TaskRun]:
-    """Keep the runs of a queryset of ``runs()`` that are in one of these derived states."""
-    wanted = Q(pk__in=())
-    for state in states:
-        wanted |= _condition(state)
-    return queryset.filter(wanted)
-
-
-def _condition(state: State) -> Q:
-    ready = Q(status=RunStatus.READY)
-    sleeping = ready & Q(wake_reason__in=UNHURRIED, due_at__gt=now())
-    match state:
-        case State.STALE:
-            return ready & Q(wake_reason=WakeReason.STALE)
-        case State.RETRYING:
-            return ready & Q(wake_reason=WakeReason.RETRY)
-        case State.QUEUED:
-            return ready & ~Q(wake_reason__in=(WakeReason.STALE, WakeReason.RETRY)) & ~sleeping
-        case State.WAITING:
-            return Q(status=RunStatus.WAITING) | sleeping
-        case State.SUCCEEDED:
-            return Q(status=RunStatus.SUCCESSFUL)
-        case _:
-            return Q(status=RunStatus(state.value.upper()))
-
-
 def counts(*, using: str, limit: int = COUNT_LIMIT, narrow: Narrow = everything) -> dict[State, Count]:
     """Count the runs by state, each status up to ``limit``, so that a big table costs no more than a small one."""
     queryset = narrow(TaskRun.objects.using(using)).order_by()
@@ -259,11 +242,15 @@ def counts(*, using: str, limit: int = COUNT_LIMIT, narrow: Narrow = everything)
     ready = queryset.filter(status=RunStatus.READY)[:limit]
     asleep = (State.STALE, State.RETRYING, State.WAITING)
     split = ready.aggregate(
-        all=CountOf("pk"), **{state.value: CountOf("pk", filter=_condition(state)) for state in asleep}
+        all=CountOf("pk"), **{state.value: CountOf("pk", filter=condition_of(state)) for state in asleep}
     )
     for state in asleep:
         found[state] = split[state.value]
     found[State.QUEUED] = split["all"] - sum(split[state.value] for state in asleep)
+    running = queryset.filter(status=RunStatus.RUNNING)[:limit]
+    held = running.aggregate(all=CountOf("pk"), stalled=CountOf("pk", filter=STALLED))
+    found[State.STALE] += held["stalled"]
+    found[State.RUNNING] = held["all"] - held["stalled"]
     for status, state in _STATES_OF_THEIR_OWN.items():
         found[state] += queryset.filter(status=status)[:limit].count()
     return {state: Count(value=min(value, limit), limit=limit) for state, value in found.items()}
@@ -271,7 +258,6 @@ def counts(*, using: str, limit: int = COUNT_LIMIT, narrow: Narrow = everything)
 
 _STATES_OF_THEIR_OWN = {
     RunStatus.CLAIMED: State.CLAIMED,
-    RunStatus.RUNNING: State.RUNNING,
     RunStatus.WAITING: State.WAITING,
     RunStatus.SUCCESSFUL: State.SUCCEEDED,
     RunStatus.FAILED: State.FAILED,

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery, Window
+from django.db.models.functions import RowNumber
 
 from django_tasks_durable.exceptions import InvalidSchedule
 from django_tasks_durable.models import Schedule, TaskRun, Tick
 from django_tasks_durable.primitives import codec
-from django_tasks_durable.primitives.policies import ScheduleSource
 
 from .instants import now
-from .read import runs, summaries
+from .read import Narrow, everything, runs, summaries
 from .shapes import RunSummary
 from .wire import WIRE_VERSION, Show, instant, unveiled
+
+RECENT = 24
+RECENTLY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +41,6 @@ class ScheduleSnapshot:
     def is_broken(self) -> bool:
         """Whether it ticks no more because its row cannot be kept."""
         return self.row.next_at is None and not self.row.paused
-
-    @property
-    def is_of_code(self) -> bool:
-        """Whether it is written in code."""
-        return self.row.source == ScheduleSource.CODE
 
     def as_dict(self, *, show: Show = unveiled) -> dict[str, Any]:
         """Return the wire format."""
@@ -88,12 +88,15 @@ def schedules(*, using: str) -> QuerySet[Schedule]:
     )
 
 
-def many(queryset: QuerySet[Schedule], *, using: str) -> list[ScheduleSnapshot]:
-    """Read the schedules of a queryset of ``schedules()``, in its order."""
+def many(queryset: QuerySet[Schedule], *, using: str, narrow: Narrow = everything) -> list[ScheduleSnapshot]:
+    """Read the schedules of a queryset of ``schedules()``, in its order. A last run that ``narrow`` does not keep is left out."""
     rows: list[Any] = list(queryset)
     run_ids = [row.last_run_id for row in rows if row.last_run_id is not None]
-    found: QuerySet[TaskRun] = runs(using=using).filter(pk__in=run_ids)
+    found: QuerySet[TaskRun] = narrow(runs(using=using)).filter(pk__in=run_ids)
     kept = {run.id: run for run in summaries(found)}
+    for row in rows:
+        if narrow is not everything and row.last_run_id not in kept:
+            row.last_run_id = None
     return [snapshot(row, last_run=kept.get(row.last_run_id)) for row in rows]
 
 
@@ -109,6 +112,39 @@ def snapshot(row: Any, *, last_run: RunSummary | None = None) -> ScheduleSnapsho
         last_run_id=row.last_run_id,
         last_run=last_run,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickSnapshot:
+    """One tick that was decided, with the run that it made if that is still kept and may be seen."""
+
+    tick: datetime
+    outcome: str
+    run: RunSummary | None
+
+
+def recent(
+    names: Collection[str], *, using: str, limit: int = RECENT, narrow: Narrow = everything
+) -> dict[str, list[TickSnapshot]]:
+    """Read the last ticks of each of these schedules within a day, the oldest first. Two queries, however many there are."""
+    newest_first = Window(RowNumber(), partition_by="schedule", order_by="-tick")
+    rows = (
+        Tick.objects.using(using)
+        .filter(schedule__in=list(names), tick__gte=now() - RECENTLY)
+        .annotate(place=newest_first)
+        .filter(place__lte=limit)
+        .order_by("schedule", "tick")
+    )
+    ticks = list(rows)
+    kept = {
+        run.id: run
+        for run in summaries(narrow(runs(using=using)).filter(pk__in=[row.run_id for row in ticks if row.run_id]))
+    }
+    found: dict[str, list[TickSnapshot]] = {name: [] for name in names}
+    for row in ticks:
+        run = None if row.run_id is None else kept.get(row.run_id)
+        found[row.schedule].append(TickSnapshot(tick=row.tick, outcome=row.outcome, run=run))
+    return found
 
 
 def _words(row: Schedule) -> str:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.utils.translation import pgettext_lazy
-
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.channels import channels_of
+from django_tasks_durable.primitives.origins import ENQUEUED_BY
 from django_tasks_durable.primitives.status import (
     FINISHED,
     LEASED,
@@ -25,21 +24,9 @@ from django_tasks_durable.primitives.status import (
     derive_state,
 )
 
+from .acts import Act as Act
 from .parts import ErrorSnapshot, Progress
 from .wire import WIRE_VERSION, Show, instant, unveiled
-
-
-class Act(Enum):
-    """What an operator may ask of a run."""
-
-    CANCEL = "cancel", pgettext_lazy("Act", "Cancel")
-    RETRY = "retry", pgettext_lazy("Act", "Retry")
-    RESUME = "resume", pgettext_lazy("Act", "Answer")
-    RUN_NOW = "run_now", pgettext_lazy("Act", "Run now")
-
-    def __init__(self, slug: str, label: str) -> None:
-        self.slug = slug
-        self.label = label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +51,7 @@ class RunSummary:
     started_at: datetime | None
     last_attempted_at: datetime | None
     finished_at: datetime | None
+    stalled_at: datetime | None
     attempts: int
     max_attempts: int
     error_code: str
@@ -73,7 +61,9 @@ class RunSummary:
     first_sequence: int
     last_sequence: int
     parent_id: UUID | None
+    forked_from: UUID | None
     keys: Mapping[str, str]
+    own_channels: tuple[str, ...]
     progress: Progress
 
     @property
@@ -85,6 +75,11 @@ class RunSummary:
     def short_id(self) -> str:
         """The end of the id, which is random and so tells neighbours apart."""
         return self.id.hex[-8:]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that the run is in: those that follow from what it is, then those that it was given."""
+        return channels_of(self.id, self.task_path, self.keys, self.own_channels)
 
     @property
     def is_finished(self) -> bool:
@@ -119,7 +114,24 @@ class RunSummary:
     @property
     def state(self) -> State:
         """The state that people see."""
-        return derive_state(self.status, self.wake_reason, is_due=self.is_due)
+        return derive_state(self.status, self.wake_reason, is_due=self.is_due, is_stalled=self.stalled_at is not None)
+
+    @property
+    def stale_reason(self) -> str:
+        """Why the run is stale, in a word for machines: its worker was lost, or it gives no sign of going on."""
+        if self.state is not State.STALE:
+            return ""
+        return "no_progress" if self.is_leased else "worker_lost"
+
+    @property
+    def stale_at(self) -> datetime | None:
+        """Since when the run is stale: since its worker was declared dead, or since it was seen to have stalled."""
+        return self.stalled_at if self.state is State.STALE else None
+
+    @property
+    def retry_at(self) -> datetime | None:
+        """When the next attempt may begin, while the run waits for it."""
+        return self.due_at if self.state is State.RETRYING else None
 
     @property
     def attempt(self) -> int:
@@ -154,6 +166,8 @@ class RunSummary:
             Act.RETRY: self.status in RETRIABLE,
             Act.RESUME: not self.is_finished,
             Act.RUN_NOW: self.is_delayed and self.wake_reason not in UNHURRIED,
+            Act.COPY: True,
+            Act.FORK: self.started_at is not None and not self.is_leased,
         }
         return tuple(act for act, is_possible in possible.items() if is_possible)
 
@@ -176,6 +190,10 @@ class RunSummary:
             "started_at": instant(self.started_at),
             "last_attempted_at": instant(self.last_attempted_at),
             "finished_at": instant(self.finished_at),
+            "retry_at": instant(self.retry_at),
+            "stale_at": instant(self.stale_at),
+            "stale_reason": self.stale_reason,
+            "worker": self.lease_worker,
             "attempt": self.attempt,
             "attempts": self.attempts,
             "max_attempts": self.max_attempts,
@@ -185,7 +203,9 @@ class RunSummary:
             "first_sequence": self.first_sequence,
             "last_sequence": self.last_sequence,
             "parent_id": None if self.parent_id is None else str(self.parent_id),
+            "forked_from": None if self.forked_from is None else str(self.forked_from),
             "keys": dict(self.keys),
+            "channels": list(self.channels),
             "progress": self.progress.as_dict(show=show) | {"percent": self.percent},
             "acts": [act.slug for act in self.acts],
         }
@@ -229,6 +249,12 @@ class RunSnapshot(RunSummary):
         return self._origin[0]
 
     @property
+    def enqueued_by(self) -> str:
+        """Who enqueued the run, where that was kept: a user, or a command."""
+        told = codec.readable(self.metadata_text)
+        return str(told.get(ENQUEUED_BY, "")) if isinstance(told, dict) else ""
+
+    @property
     def tick(self) -> datetime | None:
         """The tick of the schedule that the run came from."""
         return self._origin[1]
@@ -270,10 +296,11 @@ class RunSnapshot(RunSummary):
             "args": show(codec.readable(self.args_text)),
             "kwargs": show(codec.readable(self.kwargs_text)),
             "metadata": show(codec.readable(self.metadata_text)),
+            "enqueued_by": self.enqueued_by,
             "schedule": self.schedule,
             "tick": instant(self.tick),
             "result": None if self.result_text is None else show(codec.readable(self.result_text)),
             "workflow": self.workflow(show=show),
             "worker_ids": list(self.worker_ids),
-            "errors": [error.as_dict() for error in self.errors],
+            "errors": [error.as_dict(show=show) for error in self.errors],
         }

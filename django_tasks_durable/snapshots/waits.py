@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -32,11 +33,24 @@ def wait_of(run_id: UUID, token: str, *, using: str) -> WaitSnapshot | None:
     return None if row is None else _wait(row)
 
 
-def inbox(runs: QuerySet[TaskRun], *, kind: str = "", limit: int = 100, using: str) -> list[Asked]:
-    """Read the pending questions of a queryset of runs, the oldest first."""
+def inbox(
+    runs: QuerySet[TaskRun],
+    *,
+    kind: str = "",
+    may_answer: Callable[[str], bool] | None = None,
+    limit: int = 100,
+    using: str,
+) -> list[Asked]:
+    """Read the pending questions of a queryset of runs, the oldest first.
+
+    ``may_answer`` is asked about each permission that the questions ask for, so that none is read in vain.
+    """
     rows = _pending(_waits(using)).filter(run__in=runs.order_by().values("pk"))
     if kind:
         rows = rows.filter(kind=kind)
+    if may_answer is not None:
+        asked = Wait.objects.using(using).filter(answer__isnull=True).order_by().values_list("permission", flat=True)
+        rows = rows.filter(permission__in=[permission for permission in asked.distinct() if may_answer(permission)])
     rows = rows.select_related("run").only(*_WAIT_FIELDS, "run__task_path").order_by("id")
     return [Asked(run_id=row.run_id, task_path=row.run.task_path, wait=_wait(row)) for row in rows[:limit]]
 

@@ -16,7 +16,7 @@ from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, Released, SaveCheckpoint, Verdict, Write
 
 from . import vendors, workers
-from .commit import Busy, commit
+from .commit import Busy, commit, is_one_statement
 from .deltas import Delta
 from .tables import CHECKPOINTS
 
@@ -98,7 +98,9 @@ def _fence(session: vendors.Session, claimed: ClaimedRun, worker_id: str, facts:
     for fact in facts:
         delta.add(fact)
     # Nearly always the row is free; only when it is not, the time to wait for it has to be bounded.
-    at_once = session.brand.without_beginning(session.connection) if delta.is_unconditional else nullcontext()
+    at_once = (
+        session.brand.without_beginning(session.connection) if is_one_statement(session, [delta]) else nullcontext()
+    )
     with at_once:
         answer = commit(session, [delta])[claimed.run_id]
     if isinstance(answer, Busy):

@@ -13,10 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.primitives.channels import told_in
+from django_tasks_durable.primitives.lanes import spot_of
 from django_tasks_durable.primitives.status import FINISHED, LEASED, OPEN, Level, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import Awaited, ChildRecord, ChildRun
 
-from . import intake, keys
+from . import channels, intake, keys, slots
 from .awaiting import Interest, from_text
 from .tables import RUNS, STEPS
 from .vendors import Session
@@ -42,13 +44,14 @@ def insert(session: Session, born: Sequence[tuple[UUID, ChildRun]], now: datetim
     moment = session.moment(now)
     session.execute_many(
         f"INSERT INTO {RUNS} (id, args, kwargs, {intake.SHARED}, {intake.COMMON}, {keys.COLUMNS}, parent_id, parent_path, "
-        f"outlives_parent, awaited, enqueued_at, due_at) VALUES ({', '.join(['%s'] * 14)}, {intake.COMMON_VALUES}, "
+        f"outlives_parent, awaited, enqueued_at, due_at) VALUES ({', '.join(['%s'] * 17)}, {intake.COMMON_VALUES}, "
         f"{intake.WITHOUT_KEYS}, %s, %s, %s, '', %s, %s)",
         [
             (
                 session.uuid(child.run_id), child.args, child.kwargs, child.task_path, child.backend, child.queue_name,
                 child.priority, -child.priority, session.moment(child.run_after), child.options, child.metadata,
-                child.max_attempts, child.max_deliveries, child.code_version, session.uuid(parent_id), child.path,
+                child.max_attempts, child.max_deliveries, child.code_version, *spot_of(child.task_path, child.options).columns,
+                session.uuid(parent_id), child.path,
                 child.outlives_parent, moment,
                 session.moment(max(now, child.run_after) if child.run_after else now),
             )
@@ -59,6 +62,7 @@ def insert(session: Session, born: Sequence[tuple[UUID, ChildRun]], now: datetim
         f"INSERT INTO {STEPS} ({intake.STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', %s)",
         [(session.uuid(child.run_id), moment) for _, child in born],
     )
+    channels.enter(session, [(child.run_id, told_in(child.options)) for _, child in born])
 
 
 def have_news(session: Session, awaited: Iterable[Awaited]) -> bool:
@@ -218,11 +222,12 @@ def revive(session: Session, parent_id: UUID) -> list[str]:
     generation = [session.uuid(parent_id)]
     while generation:
         rows = session.execute(
-            f"SELECT id, queue_name, attempts, last_sequence FROM {RUNS} WHERE status = 'CANCELLED' "
+            f"SELECT id, queue_name, attempts, last_sequence, task_path, options FROM {RUNS} WHERE status = 'CANCELLED' "
             f"AND parent_id IN ({', '.join(['%s'] * len(generation))}) AND cancel_reason = %s ORDER BY id {session.brand.lock}",
             (*generation, PARENT_ENDED),
         )
-        for run_id, queue_name, attempts, last_sequence in rows:
+        for run_id, queue_name, attempts, last_sequence, task_path, options in rows:
+            slots.stand_in_line_again(session, session.as_uuid(run_id), task_path, options)
             session.execute(
                 f"UPDATE {RUNS} SET status = 'READY', wake_reason = '{WakeReason.OPERATOR}', due_at = {session.now}, "
                 "finished_at = NULL, cancel_requested_at = NULL, cancel_reason = '', version = version + 1, "
@@ -262,6 +267,12 @@ def forgotten(session: Session) -> Forgotten:
     return Forgotten(list(_sleepers(session)), _bereaved(session))
 
 
+def forgotten_any() -> tuple[str, tuple[str, ...]]:
+    """Return SQL for a condition, with its parameters: whether forgotten() might find anything."""
+    sleeps, bereft = _SLEEPS.format(more=""), _BEREFT.format(columns="p.id")
+    return f"EXISTS (SELECT p.id {sleeps}) OR EXISTS (SELECT {bereft})", (NULLS,)
+
+
 def tend(session: Session) -> None:
     """Do what forgotten() finds, where no worker's thread is there to do it."""
     found = forgotten(session)
@@ -269,15 +280,24 @@ def tend(session: Session) -> None:
     wake_parents(session, found.to_wake)
 
 
+_BELOW = f"SELECT 1 FROM {RUNS} c WHERE c.parent_id = p.id AND c.status IN"
+_SLEEPS = (
+    f"FROM {RUNS} p WHERE p.status = 'WAITING' AND p.awaited <> '' {{more}}"
+    f"AND (p.awaited NOT LIKE %s OR EXISTS ({_BELOW} {OVER}) OR NOT EXISTS ({_BELOW} {UNDER_WAY}))"
+)
+NULLS = "%null]%"
+_BEREFT = (
+    f"{{columns}} FROM {RUNS} c JOIN {RUNS} p ON p.id = c.parent_id WHERE c.status IN {UNDER_WAY} "
+    f"AND c.parent_id IS NOT NULL AND NOT c.outlives_parent AND c.cancel_requested_at IS NULL AND p.status IN {GIVEN_UP}"
+)
+
+
 def _sleepers(session: Session) -> Iterator[UUID]:
-    below = f"SELECT 1 FROM {RUNS} c WHERE c.parent_id = p.id AND c.status IN"
     last: Any = session.uuid(UUID(int=0))
     while True:
         rows = session.execute(
-            f"SELECT p.id, p.awaited FROM {RUNS} p WHERE p.status = 'WAITING' AND p.id > %s AND p.awaited <> '' "
-            f"AND (p.awaited NOT LIKE %s OR EXISTS ({below} {OVER}) OR NOT EXISTS ({below} {UNDER_WAY})) "
-            f"ORDER BY p.id LIMIT {AT_ONCE}",
-            (last, "%null]%"),
+            f"SELECT p.id, p.awaited {_SLEEPS.format(more='AND p.id > %s ')} ORDER BY p.id LIMIT {AT_ONCE}",
+            (last, NULLS),
         )
         for run_id, text in rows:
             if have_news(session, from_text(text)):
@@ -288,11 +308,7 @@ def _sleepers(session: Session) -> Iterator[UUID]:
 
 
 def _bereaved(session: Session) -> list[UUID]:
-    rows = session.execute(
-        f"SELECT DISTINCT p.id FROM {RUNS} c JOIN {RUNS} p ON p.id = c.parent_id WHERE c.status IN {UNDER_WAY} "
-        f"AND c.parent_id IS NOT NULL AND NOT c.outlives_parent AND c.cancel_requested_at IS NULL AND p.status IN {GIVEN_UP} "
-        f"LIMIT {AT_ONCE}"
-    )
+    rows = session.execute(f"SELECT {_BEREFT.format(columns='DISTINCT p.id')} LIMIT {AT_ONCE}")
     return [session.as_uuid(row[0]) for row in rows]
 
 

@@ -116,6 +116,7 @@ _CHANGES = f"""
     started_at = CASE WHEN w.started THEN COALESCE(r.started_at, {{now}}) ELSE r.started_at END,
     last_attempted_at = CASE WHEN w.started THEN {{now}} ELSE r.last_attempted_at END,
     finished_at = CASE WHEN w.result IS NOT NULL THEN {{now}} END,
+    stalled_at = NULL,
     crashes = CASE WHEN w.kept THEN 0 ELSE r.crashes END,
     deliveries = CASE WHEN w.kept THEN 0 ELSE r.deliveries END,
     progress_percent = COALESCE(w.percent, r.progress_percent),
@@ -286,6 +287,8 @@ class _Row:
     status: str
     cancelling: bool
     state_version: int
+    deliveries: int
+    max_deliveries: int
 
 
 def _commit_under_lock(session: Session, deltas: Sequence[Delta], waits: bool) -> dict[UUID, Answer]:
@@ -296,6 +299,7 @@ def _commit_under_lock(session: Session, deltas: Sequence[Delta], waits: bool) -
     for delta in held:
         row = rows[delta.lease.run_id]
         has_moved = delta.give_way(row.state_version)
+        delta.count_loss(row.deliveries, row.max_deliveries)
         # Looked at under the lock, so that a child that ends just now is seen here, or sees that its parent waits.
         has_news = bool(delta.awaited) and children.have_news(session, delta.awaited)
         status = delta.settle(cancel_requested=row.cancelling, inbox=row.inbox, has_news=has_news) or (
@@ -318,13 +322,13 @@ def _lock(session: Session, leases: Sequence[Lease], waits: bool) -> dict[UUID, 
     tokens = {lease.run_id: lease.token for lease in leases}
     marks = ", ".join(["%s"] * len(tokens))
     rows = session.execute(
-        f"SELECT id, lease_token, last_sequence, inbox, status, cancel_requested_at, state_version FROM {RUNS} "
-        f"WHERE {HELD} AND id IN ({marks}) ORDER BY id {session.brand.lock}{'' if waits else session.brand.skip}",
+        "SELECT id, lease_token, last_sequence, inbox, status, cancel_requested_at, state_version, deliveries, max_deliveries "
+        f"FROM {RUNS} WHERE {HELD} AND id IN ({marks}) ORDER BY id {session.brand.lock}{'' if waits else session.brand.skip}",
         [session.uuid(run_id) for run_id in sorted(tokens)],
     )
     found = {session.as_uuid(row[0]): row for row in rows}
     return {
-        run_id: _Row(row[2], row[3], row[4], row[5] is not None, row[6])
+        run_id: _Row(row[2], row[3], row[4], row[5] is not None, row[6], row[7], row[8])
         for run_id, row in found.items()
         if row[1] == tokens[run_id]
     }
@@ -332,13 +336,15 @@ def _lock(session: Session, leases: Sequence[Lease], waits: bool) -> dict[UUID, 
 
 def _update(session: Session, delta: Delta, status: RunStatus, now: datetime, row: _Row) -> None:
     moment = session.moment(now)
-    changes: dict[str, Any] = {"status": status.value}
+    changes: dict[str, Any] = {"status": status.value, "stalled_at": None}
     if delta.started:
         changes["last_attempted_at"] = moment
     if delta.status is not None:
         changes |= _ending(session, delta, status, now)
     if delta.checkpoints:
         changes |= {"crashes": 0, "deliveries": 0}
+    if delta.lost is not None:
+        changes |= {"crashes": delta.claimed.crashes + 1, "deliveries": delta.deliveries}
     if delta.rewritten is not None:
         changes["code_version"] = delta.rewritten.code_version
     if delta.has_progress:
@@ -400,6 +406,8 @@ def _ending(session: Session, delta: Delta, status: RunStatus, now: datetime) ->
             "crashes": 0,
             "deliveries": 0,
         }
+    elif delta.errors is not None:
+        changes |= {"errors": delta.errors, "worker_ids": delta.worker_ids}
     if status in FINISHED:
         changes["finished_at"] = session.moment(now)
     return changes

@@ -6,6 +6,7 @@ others see what it did. ``by`` is who acted, for the timeline.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -35,7 +36,7 @@ from django_tasks_durable.primitives.status import (
 )
 from django_tasks_durable.primitives.undone import MARK, undone
 
-from . import children, keys, vendors
+from . import children, keys, slots, vendors
 from .changes import NAME_LENGTH, Change, changing, check_size, tell
 
 REASON_LENGTH = 500
@@ -80,21 +81,21 @@ def _cancel(run_id: UUID, *, using: str, reason: str, by: str) -> RunStatus:
         return RunStatus.CANCELLED
 
 
-def retry(run_id: UUID, *, using: str, by: str = "") -> RunStatus:
+def retry(run_id: UUID, *, using: str, by: str = "", after_seconds: float = 0.0) -> RunStatus:
     """Start a failed or cancelled run anew; what its checkpoints remember is not done again.
 
     A run that has used up its attempts gets one more; steps that were undone are done again. What was cancelled because it had
     failed or was cancelled goes on, too. Raise RunNotFound, InvalidTransition for any other run, or KeyHeld when another run
-    has one of its keys by now.
+    has one of its keys by now. It is due in ``after_seconds``.
     """
     with vendors.write_transaction(using):
-        status = _retry(run_id, using=using, by=by)
+        status = _retry(run_id, using=using, by=by, after_seconds=after_seconds)
         for queue_name in children.revive(vendors.session(using), run_id):
             tell(partial(signals.work_available.send, None, using=using, queue_name=queue_name), using)
     return status
 
 
-def _retry(run_id: UUID, *, using: str, by: str) -> RunStatus:
+def _retry(run_id: UUID, *, using: str, by: str, after_seconds: float) -> RunStatus:
     with changing(run_id, using, act="retry", by=by, first=keys.take_again) as change:
         run = change.run
         if run.status not in RETRIABLE:
@@ -102,6 +103,7 @@ def _retry(run_id: UUID, *, using: str, by: str) -> RunStatus:
         change.move(RunStatus.READY)
         change.wake(WakeReason.OPERATOR)
         change.set(
+            due_at=change.at + timedelta(seconds=after_seconds),
             finished_at=None,
             error_code="",
             cancel_requested_at=None,
@@ -110,6 +112,7 @@ def _retry(run_id: UUID, *, using: str, by: str) -> RunStatus:
             deliveries=0,
             max_attempts=max(run.max_attempts, run.attempts + 1),
         )
+        slots.stand_in_line_again(vendors.session(using), run.id, run.task_path, run.options)
         _forget_undone(run.id, using)
         change.say(StepKind.AUDIT, "Retried")
         return RunStatus.READY

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django_tasks_durable import signals
-from django_tasks_durable.exceptions import AlreadyRunning, ControlFlow, RunCancelled
+from django_tasks_durable.exceptions import AlreadyRunning, ControlFlow, LimitReached, RunCancelled
 from django_tasks_durable.primitives.ids import new_worker_id
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.writes import Append, AtomicBody, ClaimedRun, Outcome, RunStore, Verdict
@@ -65,7 +65,10 @@ class DatabaseSeat(Seat):
 
     def claim_ahead(self) -> None:
         """Take the run, in the open transaction, for the attempt that is to come."""
-        self._ahead = claims.claim_one(self._session, self.worker_id, self.run_id)
+        try:
+            self._ahead = claims.claim_one(self._session, self.worker_id, self.run_id)
+        except LimitReached:
+            self._ahead = None  # what goes with it is kept; whoever wants to go on is told
 
     def look(self) -> Glance:
         return self._store.glance(self.run_id)

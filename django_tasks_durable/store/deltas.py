@@ -17,8 +17,10 @@ from django_tasks_durable.primitives.writes import (
     CheckpointRecord,
     ChildRun,
     ClaimedRun,
+    ErrorRecord,
     Failed,
     Line,
+    Lost,
     Migrated,
     Released,
     SaveCheckpoint,
@@ -76,6 +78,9 @@ class Delta:
     lines_before_visit: int | None = None
     abandon: tuple[str, ...] = ()
     rewritten: Migrated | None = None
+    # How the process that carried the attempt died, and how many deliveries were lost in a row with this one.
+    lost: ErrorRecord | None = None
+    deliveries: int = 0
 
     @property
     def lease(self) -> Lease:
@@ -158,6 +163,8 @@ class Delta:
             case Released():
                 self._end(RunStatus.READY, Line(kind=StepKind.RELEASED))
                 self.reason = WakeReason.RELEASED
+            case Lost():
+                self._lose(write)
             case _:
                 assert_never(write)
 
@@ -174,15 +181,7 @@ class Delta:
 
     def _fail(self, write: Failed) -> None:
         error = write.error
-        entry = {
-            "exception_class_path": error.exception_class_path,
-            "message": error.message,
-            "traceback": error.traceback,
-            "code": error.code,
-            "attempt": self.attempt,
-        }
-        self.errors = json.dumps([*json.loads(self.claimed.errors), entry][-KEPT_ERRORS:])
-        self.worker_ids = json.dumps([*json.loads(self.claimed.worker_ids), self.worker_id])
+        self._keep_error(error)
         self.attempts = 1
         self.forget = write.forget
         self._stand(write.state)
@@ -193,6 +192,39 @@ class Delta:
         else:
             self._end(RunStatus.FAILED, Line(kind=StepKind.FAILED, level=Level.ERROR, message=message))
             self.error_code = error.code or "EXCEPTION"
+
+    def _keep_error(self, error: ErrorRecord) -> None:
+        entry = {
+            "exception_class_path": error.exception_class_path,
+            "message": error.message,
+            "traceback": error.traceback,
+            "code": error.code,
+            "attempt": self.attempt,
+        }
+        self.errors = json.dumps([*json.loads(self.claimed.errors), entry][-KEPT_ERRORS:])
+        self.worker_ids = json.dumps([*json.loads(self.claimed.worker_ids), self.worker_id])
+
+    def _lose(self, write: Lost) -> None:
+        self._end(RunStatus.READY, Line(kind=StepKind.STALE, level=Level.WARN, message=write.error.message))
+        self.reason = WakeReason.STALE
+        self.lost = write.error
+
+    def count_loss(self, before: int, allowed: int) -> None:
+        """Count a delivery that was lost with its process; the last one that is allowed fails the run.
+
+        ``before`` are those lost in a row so far. Call under the lock, before settle().
+        """
+        if self.lost is None:
+            return
+        self.deliveries = 1 if self.checkpoints else before + 1
+        if self.deliveries >= allowed:
+            self._keep_error(self.lost)
+            self.lines[-1] = Line(
+                kind=StepKind.FAILED,
+                level=Level.ERROR,
+                message=f"{self.lost.exception_class_path}: {self.lost.message}",
+            )
+            self.status, self.reason, self.error_code = RunStatus.FAILED, WakeReason.NONE, self.lost.code
 
     def _suspend(self, write: Suspended) -> None:
         kind = StepKind.WAITING if write.parked else StepKind.SLEEPING
@@ -225,7 +257,7 @@ class Delta:
         self.checkpoints.clear()
         self.consumed.clear()
         self.children.clear()
-        if self.attempts:
+        if self.attempts or self.lost is not None:
             return False
         goes_on = self.status is None
         self.lines[:] = [line for line in self.lines if line.kind in (StepKind.CLAIMED, StepKind.STARTED)]

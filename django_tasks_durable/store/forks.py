@@ -15,10 +15,11 @@ from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import InvalidTransition, UnknownPath
 from django_tasks_durable.models import Checkpoint, Step, Wait
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.origins import ENQUEUED_BY
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import FINISHED, LEASED, CheckpointKind, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.undone import undone
-from django_tasks_durable.primitives.writes import CheckpointRecord
+from django_tasks_durable.primitives.writes import UNSTAGED, CheckpointRecord
 
 from . import transfers, vendors
 from .changes import changing
@@ -45,6 +46,24 @@ def fork(run_id: UUID, path: str, *, values: Mapping[str, Any] | None = None, us
         edited = tuple(_edited(each, values, limit) for each in kept)
         forked = _begun_anew(run, edited, _partials_before(run, run_id, kept, using))
         return transfers.bring_in(replace(forked, forked_from=run_id), using=using, by=by)
+
+
+def copy(run_id: UUID, *, using: str, by: str = "") -> UUID:
+    """Put a new run into the store with the call of this one and nothing of its history, due now; return its id.
+
+    It has none of the keys of this run, to which nothing happens. Raise RunNotFound.
+    """
+    with vendors.write_transaction(using):
+        run = transfers.take_out(run_id, using=using)
+        metadata = codec.decode(run.metadata) | ({ENQUEUED_BY: by} if by else {})
+        anew = replace(
+            _begun_anew(run, (), ()),
+            metadata=codec.encode(metadata, where="metadata"),
+            stage=UNSTAGED,
+            partials_before_visit=0,
+            forked_from=run_id,
+        )
+        return transfers.bring_in(anew, using=using, by=by)
 
 
 def clear(run_id: UUID, path: str, *, using: str, by: str = "") -> list[str]:

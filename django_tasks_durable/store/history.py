@@ -7,7 +7,7 @@ from django_tasks_durable.primitives.writes import CheckpointRecord, ClaimedRun,
 
 from . import children
 from .awaiting import interest_in
-from .tables import CHECKPOINTS, RUNS, STEPS, WAITS
+from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 from .vendors import Session
 
 # Paths are compared byte by byte, everywhere: this is what follows the slash.
@@ -34,7 +34,7 @@ def read(session: Session, claimed: ClaimedRun) -> History:
     # Every message raised the inbox; a run that was never sent one is not asked.
     messages = (
         session.execute(
-            "SELECT id, name, payload FROM durable_tasks_message WHERE run_id = %s AND consumed_path = '' ORDER BY id",
+            f"SELECT id, name, payload FROM {MESSAGES} WHERE run_id = %s AND consumed_path = '' ORDER BY id",
             (run_id,),
         )
         if inbox and inbox[0][0]

@@ -17,11 +17,11 @@ from django_tasks_durable.authoring.middleware import Call
 from django_tasks_durable.authoring.tasks import TaskOptions, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import Options, get_options
-from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives import codec, lanes
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.status import StepKind
 
-from . import keys, unique, vendors
+from . import channels, keys, unique, vendors
 from .admission import admitted
 from .tables import RUNS, STEPS
 from .unique import Reused as Reused
@@ -32,7 +32,7 @@ ROWS_PER_STATEMENT = 1000
 # Columns that are the same for every run of one enqueue_many() call, then those that are not.
 SHARED = (
     "task_path, backend, queue_name, priority, ready_rank, run_after, options, metadata, max_attempts, max_deliveries, "
-    "code_version"
+    f"code_version, {lanes.COLUMNS}"
 )
 COMMON = (
     "status, wake_reason, version, attempts, crashes, deliveries, worker_ids, errors, error_code, lease_worker, lease_token, "
@@ -53,6 +53,7 @@ class _Order:
     values: tuple[Any, ...]
     run_after: datetime | None
     limit: int
+    channels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _accept(
     given = options_of(task).keys
     if given is not NO_KEYS:
         return _accept_with_keys(session, order, unique.Call(task.module_path, *payload, given), task.queue_name)
-    if session.brand.has_arrays:
+    if session.brand.has_arrays and not order.channels:
         rows = session.execute_often(_one_statement(session), _one_parameters(session, order, run_id, payload))
         enqueued_at = session.instant(rows[0][0])
     else:
@@ -180,6 +181,7 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str, m
     settings = get_options(backend_alias)
     options = options_of(task)
     attempts, deliveries = limits(options, settings)
+    kept = options.snapshot()
     return _Order(
         values=(
             task.module_path,
@@ -188,14 +190,16 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str, m
             task.priority,
             -task.priority,
             session.moment(task.run_after),
-            options.snapshot(),
+            kept,
             codec.encode(dict(metadata), where="metadata", limit=settings.max_payload_bytes),
             attempts,
             deliveries,
             options.version,
+            *lanes.spot_of(task.module_path, kept).columns,
         ),
         run_after=task.run_after,
         limit=settings.max_payload_bytes,
+        channels=options.channels,
     )
 
 
@@ -211,7 +215,7 @@ def _one_sql(now: str) -> str:
     # run_after in the past is due now: due_at must never lie before the enqueue, or old hours would jump the queue.
     return (
         f"WITH run AS (INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
-        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
+        f"VALUES ({', '.join(['%s'] * 17)}, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
         f"GREATEST({now}, %s::timestamptz))) "
         f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {now}) "
         "RETURNING created_at"
@@ -235,21 +239,7 @@ def _insert(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, 
 
 def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> None:
     ids = array_literal([row[0] for row in rows])
-    places = ", ".join(
-        [
-            "%s",
-            "%s",
-            "%s",
-            "%s::smallint",
-            "%s::smallint",
-            "%s::timestamptz",
-            "%s",
-            "%s",
-            "%s::int",
-            "%s::int",
-            "%s::int",
-        ]
-    )
+    places = "%s, %s, %s, %s::smallint, %s::smallint, %s::timestamptz, %s, %s, %s::int, %s::int, %s::int, %s, %s, %s"
     session.execute(
         f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
         f"SELECT w.id, w.args, w.kwargs, {places}, {FIXED_VALUES}, {WITHOUT_KEYS}, {session.now}, "
@@ -268,6 +258,7 @@ def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple
         "FROM unnest(%s::uuid[]) AS w(id)",
         (ids,),
     )
+    channels.enter(session, [(row[0], order.channels) for row in rows])
 
 
 def _insert_values(
@@ -283,11 +274,12 @@ def _insert_values(
     due = session.moment(max(now + delay, order.run_after) if order.run_after else now + delay)
     session.execute_many(
         f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
-        f"VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
+        f"VALUES ({', '.join(['%s'] * 17)}, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
         [(session.uuid(run_id), args, kwargs, *order.values, *held, moment, due) for run_id, args, kwargs in rows],
     )
     session.execute_many(
         f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', %s)",
         [(session.uuid(row[0]), moment) for row in rows],
     )
+    channels.enter(session, [(row[0], order.channels) for row in rows])
     return now

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django_tasks_durable.primitives.status import RunStatus, WakeReason, may_move
 
+from . import children, workers
 from .claims import Wanted
 from .tables import RUNS
 from .vendors import Session
@@ -35,17 +37,32 @@ def wake_overdue(session: Session) -> list[UUID]:
     return [session.as_uuid(run_id) for (run_id,) in rows]
 
 
+def is_anything_astray(session: Session, wanted: Wanted) -> bool:
+    """Tell in one look whether a sweep would find anything: silent workers, runs of dead ones, forgotten kin, unknown heads."""
+    kin, kin_parameters = children.forgotten_any()
+    unknown, unknown_parameters = _unknown_heads(session, wanted)
+    return bool(
+        session.execute(
+            f"SELECT 1 WHERE {workers.lost(session)} OR {kin} OR EXISTS ({unknown})",
+            (*kin_parameters, *unknown_parameters),
+        )
+    )
+
+
+def _unknown_heads(session: Session, wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
+    marks = ", ".join(["%s"] * len(wanted.task_paths)) or "''"
+    return (
+        f"SELECT id, queue_name FROM {RUNS} WHERE status = 'READY' "
+        f"AND due_at <= {session.brand.plus_seconds(session.now)} AND task_path NOT IN ({marks})"
+    ), (-UNKNOWN_AFTER_SECONDS, *wanted.task_paths)
+
+
 def push_unknown_heads(session: Session, wanted: Wanted) -> int:
     """Push back, by 45 s, due runs at the head of the queue that nobody has taken because no worker knows their task.
 
     Otherwise every claim would have to read past them. They stay queued and are shown by ``tasks doctor``.
     """
-    marks = ", ".join(["%s"] * len(wanted.task_paths)) or "''"
-    unknown = (
-        f"SELECT id, queue_name FROM {RUNS} WHERE status = 'READY' "
-        f"AND due_at <= {session.brand.plus_seconds(session.now)} AND task_path NOT IN ({marks})"
-    )
-    parameters = (-UNKNOWN_AFTER_SECONDS, *wanted.task_paths)
+    unknown, parameters = _unknown_heads(session, wanted)
     if not session.execute(f"{unknown} LIMIT 1", parameters):
         return 0
     with session.transaction():

@@ -132,6 +132,8 @@ def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime)
         run.started_at = run.started_at or now
     if delta.checkpoints:
         run.crashes = 0
+    if delta.lost is not None:
+        run.crashes += 1
     run.percent = run.percent if delta.percent is None else delta.percent
     run.label = run.label if delta.label is None else delta.label
     run.meta = run.meta if delta.meta is None else delta.meta

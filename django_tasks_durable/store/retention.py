@@ -14,7 +14,8 @@ from django_tasks_durable.authoring.tasks import options_of
 from django_tasks_durable.conf import RetentionPolicy
 from django_tasks_durable.primitives.status import FINISHED, OPEN, TRIMMABLE, RunStatus
 
-from .tables import CHECKPOINTS, KEYS, MESSAGES, RUNS, STEPS, WAITS
+from . import rollups
+from .tables import CHANNELS, CHECKPOINTS, KEYS, MESSAGES, RUNS, STEPS, WAITS
 from .vendors import Session
 
 BITE = 500
@@ -157,6 +158,7 @@ def _delete(
         rows = [row for row in _rows(session, found) if policy is None or _is_over(policy, row, now)]
         spoken_for = _with_live_keys(session, [row.run_id for row in rows if row.has_idempotency_key])
         spoken_for |= _with_open_parents(session, rows)
+        spoken_for |= rollups.uncounted(session, [row.run_id for row in rows])
         doomed = [session.uuid(row.run_id) for row in rows if row.run_id not in spoken_for]
         if not doomed:
             return Pruned()
@@ -165,7 +167,7 @@ def _delete(
             steps = session.execute(f"SELECT COUNT(*) FROM {STEPS} WHERE run_id IN ({marks})", doomed)[0][0]
             return Pruned(deleted_tasks=len(doomed), deleted_steps=steps)
         steps = session.change(f"DELETE FROM {STEPS} WHERE run_id IN ({marks})", doomed)
-        for table in (CHECKPOINTS, WAITS, MESSAGES, KEYS):
+        for table in (CHECKPOINTS, WAITS, MESSAGES, KEYS, CHANNELS):
             session.change(f"DELETE FROM {table} WHERE run_id IN ({marks})", doomed)
         session.change(f"DELETE FROM {RUNS} WHERE id IN ({marks})", doomed)
     return Pruned(deleted_tasks=len(doomed), deleted_steps=steps)

@@ -14,13 +14,15 @@ from django.db import IntegrityError, transaction
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.keys import Keys
 from django_tasks_durable.exceptions import RunExists, RunNotFound
+from django_tasks_durable.primitives import lanes
+from django_tasks_durable.primitives.channels import told_in
 from django_tasks_durable.primitives.ids import new_id, new_token
 from django_tasks_durable.primitives.keys import KeyKind
 from django_tasks_durable.primitives.portable import PortableRun
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, Stage, WaitRecord
 
-from . import intake, keys, vendors
+from . import channels, intake, keys, vendors
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 
 LIMITS = ("attempts", "max_attempts", "max_deliveries")
@@ -155,6 +157,7 @@ class _Arrival:
         lines = [(StepKind.ENQUEUED, "", "", ""), *((StepKind.PARTIAL, path, "", text) for path, text in run.partials)]
         lines.append((StepKind.AUDIT, "", f"{_origin(run)} by {by}" if by else _origin(run), ""))
         self._row(run, len(lines))
+        channels.enter(self.session, [(self.run_id, told_in(run.options))])
         self._many(
             CHECKPOINTS,
             f"{CHECKPOINT_COLUMNS}, attempt, created_at",
@@ -231,6 +234,7 @@ class _Arrival:
             "outlives_parent": False,
             "awaited": "",
             "caller_id": self.name,
+            **dict(zip(lanes.COLUMNS.split(", "), lanes.spot_of(run.task_path, run.options).columns, strict=True)),
         }
         marks = ", ".join(["%s"] * len(values))
         self.session.execute(f"INSERT INTO {RUNS} ({', '.join(values)}) VALUES ({marks})", list(values.values()))
@@ -252,7 +256,10 @@ class _Arrival:
 
 
 def _origin(run: PortableRun) -> str:
-    return "Imported" if run.forked_from is None else f"Forked from {run.forked_from}"
+    if run.forked_from is None:
+        return "Imported"
+    # A fork from the very beginning is a copy.
+    return f"{'Forked' if run.checkpoints else 'Copied'} from {run.forked_from}"
 
 
 def _checkpoint(values: tuple[Any, ...]) -> CheckpointRecord:

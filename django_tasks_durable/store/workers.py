@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import random
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from .tables import RUNS, STEPS, WORKERS
 from .vendors import Session
 
 SWEPT_AT_ONCE = 200
+# So many lost runs go on at once. Of more, each is put off by chance, so that what they call is not run over after an outage.
+LOST_AT_ONCE = 20
+GOING_ON_PER_SECOND = 50
+LONGEST_SPREAD_SECONDS = 60.0
 # A connection of SQLite that waits for the lock looks again every 0.1 s at the latest.
 SETTLING_SECONDS = 0.25
 
@@ -89,6 +94,16 @@ def leave(session: Session, worker_id: str) -> None:
     )
 
 
+def lost(session: Session) -> str:
+    """Return SQL for a condition: whether declare_dead() or sweep() would find anything."""
+    return f"EXISTS ({_silence(session)}) OR EXISTS ({_ORPHANS.format(columns='r.lease_worker')})"
+
+
+def _silence(session: Session) -> str:
+    age = session.brand.minus_column_seconds(session.now, "lease_seconds")
+    return f"SELECT id FROM {WORKERS} WHERE dead_at IS NULL AND heartbeat_at < {age}"
+
+
 def declare_dead(session: Session) -> list[str]:
     """Declare the workers dead whose last heartbeat is older than their lease, and return their ids.
 
@@ -98,8 +113,7 @@ def declare_dead(session: Session) -> list[str]:
     Where there is one writer at a time, whoever wrote for long kept all others from beating. There the others get a moment
     first, and when the lock was still not to be had at once, nobody is judged this time.
     """
-    age = session.brand.minus_column_seconds(session.now, "lease_seconds")
-    silence = f"SELECT id FROM {WORKERS} WHERE dead_at IS NULL AND heartbeat_at < {age}"
+    silence = _silence(session)
     if not session.execute(f"{silence} LIMIT 1"):
         return []
     if session.brand.has_one_writer:
@@ -131,12 +145,19 @@ def sweep(session: Session) -> list[UUID]:
     swept: list[UUID] = []
     if not session.execute(f"{_ORPHANS.format(columns='1')} LIMIT 1"):
         return swept
-    while batch := _sweep_batch(session):
+    spread = _spread(session)
+    while batch := _sweep_batch(session, spread):
         swept += batch
     return swept
 
 
-def _sweep_batch(session: Session) -> list[UUID]:
+def _spread(session: Session) -> float:
+    """Return over how many seconds the lost runs that had begun are to go on."""
+    lost = int(session.execute(f"{_ORPHANS.format(columns='COUNT(*)')} AND r.status = 'RUNNING'")[0][0])
+    return min(LONGEST_SPREAD_SECONDS, max(0, lost - LOST_AT_ONCE) / GOING_ON_PER_SECOND)
+
+
+def _sweep_batch(session: Session, spread: float) -> list[UUID]:
     with session.transaction():
         columns = (
             "r.id, r.status, r.deliveries, r.max_deliveries, r.cancel_requested_at, r.attempts, r.last_sequence, "
@@ -150,13 +171,13 @@ def _sweep_batch(session: Session) -> list[UUID]:
         missed = set(holding) - keys.lock_at_once(session, holding)
         taken = [row for row in rows if session.as_uuid(row[0]) not in missed]
         for row in taken:
-            after = _give_back_or_fail(session, row[:-1])
+            after = _give_back_or_fail(session, row[:-1], spread)
             if after in FINISHED and row[-1]:
                 keys.let_go(session, [session.as_uuid(row[0])])
     return [session.as_uuid(row[0]) for row in taken]
 
 
-def _give_back_or_fail(session: Session, row: tuple[object, ...]) -> RunStatus:
+def _give_back_or_fail(session: Session, row: tuple[object, ...], spread: float) -> RunStatus:
     (
         run_id,
         status,
@@ -192,12 +213,15 @@ def _give_back_or_fail(session: Session, row: tuple[object, ...]) -> RunStatus:
         failures = json.dumps([*json.loads(failures), entry][-KEPT_ERRORS:])
         workers = json.dumps([*json.loads(workers), str(worker_id)])
     finished = "NULL" if after is RunStatus.READY else session.now
-    due = session.now if after is RunStatus.READY else "due_at"
+    stale = session.now if after is RunStatus.READY else "NULL"
+    due = session.brand.plus_seconds(session.now) if after is RunStatus.READY else "due_at"
+    delay = (random.uniform(0, spread) if was_running else 0.0,) if after is RunStatus.READY else ()
     session.execute(
         f"UPDATE {RUNS} SET status = %s, wake_reason = %s, error_code = %s, lease_token = lease_token + 1, crashes = crashes + 1, "
         f"deliveries = %s, last_sequence = last_sequence + 1, version = version + 1, errors = %s, worker_ids = %s, "
-        f"finished_at = {finished}, due_at = {due} WHERE id = %s AND lease_token = %s AND status IN ('CLAIMED', 'RUNNING')",
-        (after.value, reason.value, code, lost, failures, workers, run_id, token),
+        f"stalled_at = {stale}, finished_at = {finished}, due_at = {due} "
+        "WHERE id = %s AND lease_token = %s AND status IN ('CLAIMED', 'RUNNING')",
+        (after.value, reason.value, code, lost, failures, workers, *delay, run_id, token),
     )
     _add_line(session, run_id, int(str(last_sequence)) + 1, kind, level, int(str(attempts)) + 1, message)
     return after
@@ -231,7 +255,7 @@ def give_back_orphans(session: Session, worker_id: str, held: Collection[UUID]) 
             due, finished = (session.now, "NULL") if cancelling is None else ("NULL", session.now)
             session.execute(
                 f"UPDATE {RUNS} SET status = %s, wake_reason = %s, lease_token = lease_token + 1, version = version + 1, "
-                f"last_sequence = last_sequence + 1, due_at = {due}, finished_at = {finished} "
+                f"last_sequence = last_sequence + 1, stalled_at = NULL, due_at = {due}, finished_at = {finished} "
                 "WHERE id = %s AND lease_token = %s",
                 (after.value, reason.value, run_id, token),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -19,7 +20,8 @@ from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.ids import new_worker_id
 from django_tasks_durable.primitives.writes import ClaimedRun
 from django_tasks_durable.store import children, claims, maintenance, vendors, workers
-from django_tasks_durable.store.inline import InlineStore
+
+from .crashing import Crashed, MortalStore
 
 __all__ = ["advance", "drain", "frozen"]
 
@@ -30,13 +32,20 @@ def drain(backend: str = "default", *, queues: Sequence[str] | None = None, limi
     Works inside ``TestCase``. A run that suspends and is due again at once is run again; each slice counts towards
     ``limit``, past which AssertionError is raised.
     """
-    using = get_options(backend).database
+    options = get_options(backend)
+    using = options.database
     session = vendors.session(using)
-    worker_id = new_worker_id("drain")
-    workers.register(session, worker_id, queues=queues, concurrency=1, lease_seconds=3600)
-    wanted = claims.Wanted(worker_id=worker_id, task_paths=list(registered()), queues=queues)
+    worker_id = _enter(session, queues)
+    wanted = claims.Wanted(
+        worker_id=worker_id,
+        task_paths=list(registered()),
+        queues=queues,
+        concurrency=options.global_concurrency,
+        queue_limits=options.queue_limits,
+    )
     done: list[UUID] = []
     while True:
+        wanted.turns.wake()
         maintenance.wake_overdue(session)
         children.tend(session)
         with session.transaction():
@@ -47,14 +56,26 @@ def drain(backend: str = "default", *, queues: Sequence[str] | None = None, limi
             raise AssertionError(
                 f"drain() ran {limit} slices and {claimed[0].task_path} is due again: does it ever end?"
             )
-        _carry(claimed[0], using, worker_id)
+        try:
+            _carry(claimed[0], using, worker_id)
+        except Crashed:
+            workers.leave(session, worker_id)
+            workers.sweep(session)
+            worker_id = _enter(session, queues)
+            wanted = replace(wanted, worker_id=worker_id)
         done.append(claimed[0].run_id)
     workers.leave(session, worker_id)
     return list(dict.fromkeys(done))
 
 
+def _enter(session: vendors.Session, queues: Sequence[str] | None) -> str:
+    worker_id = new_worker_id("drain")
+    workers.register(session, worker_id, queues=queues, concurrency=1, lease_seconds=3600)
+    return worker_id
+
+
 def _carry(claimed: ClaimedRun, using: str, worker_id: str) -> None:
-    store = InlineStore(claimed, using=using, worker_id=worker_id)
+    store = MortalStore(claimed, using=using, worker_id=worker_id)
     control = AttemptControl()
     announce_start(claimed)
     if attempt.is_async(get_task(claimed.task_path)):

@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django_tasks_durable.exceptions import AttemptBroken, RunCancelled, ShuttingDown
-from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.writes import (
-    Cancelled,
+    OUTCOMES,
     Failed,
     Released,
-    Succeeded,
-    Suspended,
     Verdict,
     Write,
 )
@@ -23,8 +22,7 @@ from django_tasks_durable.store.deltas import Delta
 
 from .held import HeldRun
 
-RUNS_PER_TICK = 250
-OUTCOMES = (Succeeded, Failed, Suspended, Cancelled, Released)
+RUNS_PER_TICK = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ class Desk:
         self._dirty: dict[UUID, HeldRun] = {}
         self._urgent = False
         self._claim_wanted = True
+        self._look_at: float | None = None
 
     def hold(self, held: HeldRun) -> None:
         """Take a claimed run into the worker's hands."""
@@ -95,19 +94,24 @@ class Desk:
             elif len(self._dirty) == 1:
                 self._news.notify()
 
-    def flush(self, held: HeldRun) -> None:
-        """Wait until all that the run handed in is durable. Raise LeaseLost when it was refused."""
-        future: Future[Verdict] = Future()
+    def flushed(self, held: HeldRun) -> Future[Any]:
+        """Return a future that is done once all that the run handed in is durable, or raises LeaseLost when it was refused."""
+        future: Future[Any] = Future()
         with self.lock:
             if held.lost or held.outcome is not None:
-                raise held.lease_lost()
-            if held.claimed.run_id not in self._dirty and not held.in_flight:
-                return
-            held.futures.append(future)
-            self._dirty[held.claimed.run_id] = held
-            self._urgent = True
-            self._news.notify()
-        future.result()
+                refuse(future, held.lease_lost())
+            elif held.claimed.run_id not in self._dirty and not held.in_flight:
+                future.set_result(None)
+            else:
+                held.futures.append(future)
+                self._dirty[held.claimed.run_id] = held
+                self._urgent = True
+                self._news.notify()
+        return future
+
+    def flush(self, held: HeldRun) -> None:
+        """Wait until all that the run handed in is durable. Raise LeaseLost when it was refused."""
+        self.flushed(held).result()
 
     def slot_freed(self, held: HeldRun, *, abandoned: bool) -> None:
         """Hear that an attempt's code has ended.
@@ -126,6 +130,11 @@ class Desk:
         with self.lock:
             self._claim_wanted = True
             self._news.notify()
+
+    def look_at(self, moment: float) -> None:
+        """Look for what is to be claimed at that moment of the monotonic clock."""
+        with self.lock:
+            self._look_at = moment if self._look_at is None else min(self._look_at, moment)
 
     def heard(self, held: HeldRun, verdict: Verdict) -> None:
         """Pass on what the row said beside yes."""
@@ -169,6 +178,15 @@ class Desk:
             return bool(self._dirty)
 
     # --- what the writer's thread does with it
+
+    def _until_look(self) -> float | None:
+        """Return the seconds until a look that was put off, None when there is none; at its moment a claim is wanted."""
+        if self._look_at is None:
+            return None
+        left = self._look_at - clock.monotonic()
+        if left <= 0:
+            self._look_at, self._claim_wanted = None, True
+        return max(0.0, left)
 
     def _gather(self) -> Batch:
         with self.lock:

@@ -35,6 +35,10 @@ class Heartbeat:
         self._cut_off: float | None = None
         self._fenced = False
 
+    def registered(self, asked_at: float) -> None:
+        """Hear that the worker's row was written, as asked for at that reading of the monotonic clock: its first heartbeat."""
+        self._renewed_at = asked_at
+
     def stop(self) -> None:
         """Beat no more."""
         self._stop.set()

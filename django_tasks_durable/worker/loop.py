@@ -5,22 +5,21 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.conf import Options
-from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ShuttingDown
-from django_tasks_durable.executors.base import Executor
-from django_tasks_durable.executors.event_loop import EventLoopExecutor
-from django_tasks_durable.executors.thread import ThreadExecutor
+from django_tasks_durable.executors.base import EVENT_LOOP, PROCESS, Executor, executor_of, factory_of
+from django_tasks_durable.executors.confines import processors, resident_megabytes
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.ids import new_worker_id
-from django_tasks_durable.primitives.writes import ClaimedRun, History, Outcome, Suspended, Verdict, Write
+from django_tasks_durable.primitives.writes import ClaimedRun, History, Lost, Outcome, Suspended, Verdict, Write
 from django_tasks_durable.store import claims, vendors, workers
+from django_tasks_durable.store.lanes import Turns
 
 from .desk import RUNS_PER_TICK
 from .heartbeat import Heartbeat
@@ -35,6 +34,8 @@ logger = logging.getLogger("django_tasks_durable.worker")
 LOOK_SECONDS = 0.1
 # Who is due sooner than this is looked for at that very moment.
 NOTED_SECONDS = 30.0
+# Where runs without limits leave no slot free, one with limits is taken this often: it never waits for long in front of a slot.
+LIMITED_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,13 @@ class WorkerSettings:
     excluded_queues: Sequence[str] = ()
     concurrency: int = 4
     async_concurrency: int = 200
+    process_concurrency: int | None = None
+    executor: str = "thread"
     poll_seconds: float = 1.0
     shutdown_seconds: float = 30.0
     batch: bool = False
     max_tasks: int | None = None
+    max_memory_mb: int | None = None
     name: str | None = None
     scheduler: bool = True
     health_file: Path | None = None
@@ -68,14 +72,15 @@ class Worker:
         self._changed = threading.Event()
         self._rebirth = threading.Lock()
         self._receiver_uid = f"worker {self.worker_id}"
-        self._rooms = {
-            False: Room(settings.concurrency, options.prefetch),
-            True: Room(settings.async_concurrency, options.prefetch),
-        }
-        self._kinds = {path: is_async(task) for path, task in registered().items()}
+        self._kinds = {path: executor_of(task, settings.executor) for path, task in registered().items()}
         self._paths = {
-            kind: [path for path, is_kind in self._kinds.items() if is_kind is kind] for kind in (False, True)
+            name: [path for path, kind in self._kinds.items() if kind == name]
+            for name in sorted({*self._kinds.values()})
         }
+        self._rooms = {name: Room(self._slots(name), options.prefetch) for name in self._paths}
+        self._turns = {kind: Turns() for kind in self._rooms}
+        self._factories = {name: factory_of(name) for name in self._paths}
+        self._executors: dict[str, Executor] = {}
         self._news = News(self.using)
         self._writer = self._new_writer()
         self._heartbeat = Heartbeat(self)
@@ -84,7 +89,9 @@ class Worker:
         self._wake_at: list[float] = []
         self._next_poll = 0.0
         self._next_crashed = 0.0
+        self._next_limited = 0.0
         self._idle_claims = 0
+        self._asked_for_all = True
 
     # --- outside
 
@@ -110,16 +117,18 @@ class Worker:
 
     def wanted(self) -> claims.Wanted:
         """Say what this worker claims: whose it is, the tasks it knows, the queues it serves."""
-        return self._wanted(list(self._kinds), takes_crashed=True)
+        return self._wanted(list(self._kinds), 1, Turns(), takes_crashed=True)
 
     def run(self) -> None:
-        """Register, work until asked to stop (or idle, with ``batch``), and leave."""
+        """Register, work until asked to stop (or idle, with ``batch``), and leave.
+
+        Raise ExecutorUnfit when an executor cannot carry the tasks that name it.
+        """
+        for name, factory in self._factories.items():
+            self._executors[name] = factory(self._slots(name), self.options)
+            self._executors[name].start()
         if not self._register(self.worker_id):
             return
-        self._executors: dict[bool, Executor] = {
-            False: ThreadExecutor(self.settings.concurrency),
-            True: EventLoopExecutor(self.settings.async_concurrency),
-        }
         threads = [
             threading.Thread(target=target, name=f"dtd-{name}", daemon=True)
             for name, target in (
@@ -148,7 +157,7 @@ class Worker:
             self._changed.wait(self._until_next_look())
             self._changed.clear()
             self._poll()
-            self._give_back_stale_prefetch()
+            self._look_over_held()
             self._heartbeat.look_after()
             if dead := [thread.name for thread in self._threads if not thread.is_alive()]:
                 raise RuntimeError(f"The worker's thread {', '.join(dead)} has died, so this worker cannot go on.")
@@ -168,19 +177,29 @@ class Worker:
             self._next_poll = now + self.settings.poll_seconds * random.uniform(0.9, 1.1)
             self._writer.wake()
 
-    def _give_back_stale_prefetch(self) -> None:
+    def _look_over_held(self) -> None:
+        """Give back prefetched runs that have waited too long, and mark those that nothing can stop."""
         now = clock.monotonic()
+        self._give_back(lambda held: now - held.taken_at > HELD_SECONDS)
         with self._writer.lock:
-            stale = [
-                held for held in self._writer.held.values() if held.is_waiting and now - held.taken_at > HELD_SECONDS
-            ]
-            for held in stale:
-                self._rooms[held.is_async].gave_back()
-            self._writer.give_back(stale)
+            overdue = [held for held in self._writer.held.values() if held.is_overdue(now)]
+        for held in overdue:
+            if not self._executors[held.executor].can_kill:
+                held.mark_overdue()
+
+    def _give_back(self, is_unwanted: Callable[[HeldRun], bool]) -> None:
+        """Give back those of the prefetched runs."""
+        with self._writer.lock:
+            unwanted = [held for held in self._writer.held.values() if held.is_waiting and is_unwanted(held)]
+            for held in unwanted:
+                self._rooms[held.executor].gave_back()
+            self._writer.give_back(unwanted)
 
     def _is_done(self) -> bool:
         if self.settings.max_tasks is not None and self.finished_runs >= self.settings.max_tasks:
             logger.info("%s has run %s tasks and stops", self.worker_id, self.finished_runs)
+            return True
+        if self._has_outgrown():
             return True
         if not self.settings.batch:
             return False
@@ -194,6 +213,21 @@ class Worker:
             return False
         return True
 
+    def _has_outgrown(self) -> bool:
+        limit = self.settings.max_memory_mb
+        if limit is None or (held := resident_megabytes()) < limit:
+            return False
+        logger.info("%s holds %.0f MB of memory, its limit is %s MB, and stops", self.worker_id, held, limit)
+        return True
+
+    def _slots(self, name: str) -> int:
+        """Return how many runs an executor carries at once."""
+        if name == EVENT_LOOP:
+            return self.settings.async_concurrency
+        if name == PROCESS:
+            return self.settings.process_concurrency or processors()
+        return self.settings.concurrency
+
     # --- what the writer's thread calls
 
     def _appetite(self) -> list[tuple[claims.Wanted, int]]:
@@ -203,10 +237,22 @@ class Worker:
         asked = []
         with self._writer.lock:
             for kind, paths in self._paths.items():
-                limit, takes_crashed = self._share(self._rooms[kind])
-                if paths and limit > 0:
-                    asked.append((self._wanted(paths, takes_crashed=takes_crashed), limit))
+                room = self._rooms[kind]
+                limit, takes_crashed = self._share(room)
+                if limit <= 0:
+                    continue
+                if room.is_resting:
+                    self._writer.look_at(room.rests_until)
+                    continue
+                limited = min(limit, self._limited_share(room))
+                asked.append((self._wanted(paths, limited, self._turns[kind], takes_crashed=takes_crashed), limit))
+        self._asked_for_all = len(asked) == len(self._paths) and all(
+            wanted.takes_crashed and wanted.takes_limited for wanted, _ in asked
+        )
         return asked
+
+    def _found_none(self, wanted: claims.Wanted, seconds: float) -> None:
+        self._rooms[self._kinds[wanted.task_paths[0]]].found_none(seconds)
 
     def _share(self, room: Room) -> tuple[int, bool]:
         """Return how many runs to claim for a room, and whether runs that were lost with a worker before may be among them.
@@ -218,42 +264,56 @@ class Worker:
             limit = min(limit, self.settings.max_tasks - self.finished_runs - len(self._writer.held))
         if limit <= room.free_slots:
             return limit, True
+        if self.settings.batch and self._idle_claims:
+            return max(1, room.free_slots), True  # the next look is to find whoever there is
         now = clock.monotonic()
         if now >= self._next_crashed:
             self._next_crashed = now + 1.0
             return max(1, room.free_slots), True
         return limit, False
 
-    def _wanted(self, paths: Sequence[str], *, takes_crashed: bool) -> claims.Wanted:
+    def _limited_share(self, room: Room) -> int:
+        """Return how many runs with limits to claim: for free slots, or now and then for the next when there never is one."""
+        now = clock.monotonic()
+        if room.free_slots or now < self._next_limited:
+            return room.free_slots
+        self._next_limited = now + LIMITED_SECONDS
+        return 1
+
+    def _wanted(self, paths: Sequence[str], limited: int, turns: Turns, *, takes_crashed: bool) -> claims.Wanted:
         return claims.Wanted(
             worker_id=self.worker_id,
             task_paths=paths,
             queues=self.settings.queues,
             excluded_queues=self.settings.excluded_queues,
             takes_crashed=takes_crashed,
+            takes_limited=limited,
+            concurrency=self.options.global_concurrency,
+            queue_limits=self.options.queue_limits,
+            turns=turns,
         )
 
     def _take(self, claimed: list[tuple[ClaimedRun, History]]) -> None:
         held = [
-            HeldRun(run, self._writer, is_async=self._kinds[run.task_path], history=history) for run, history in claimed
+            HeldRun(run, self._writer, executor=self._kinds[run.task_path], history=history) for run, history in claimed
         ]
         with self._writer.lock:
             for run in held:
                 self._writer.hold(run)
-                self._rooms[run.is_async].took(1)
-        for kind in (False, True):
-            if batch := [run for run in held if run.is_async is kind]:
-                self._executors[kind].hand_over(batch)
+                self._rooms[run.executor].took(1)
+        for name, executor in self._executors.items():
+            if batch := [run for run in held if run.executor == name]:
+                executor.hand_over(batch)
 
     def _begun(self, held: HeldRun) -> None:
-        self._rooms[held.is_async].began()
+        self._rooms[held.executor].began()
 
     def _never_began(self, held: HeldRun) -> None:
-        self._rooms[held.is_async].gave_back()
+        self._rooms[held.executor].gave_back()
 
     def _slot_freed(self, held: HeldRun) -> None:
         with self._writer.lock:
-            room = self._rooms[held.is_async]
+            room = self._rooms[held.executor]
             room.ended()
             hungry = room.appetite() > 0
         if hungry:
@@ -264,9 +324,16 @@ class Worker:
         self._idle_claims = 0
         if self.settings.batch and not self._writer.held:
             self._writer.wake()
+        if any(held.claimed.is_limited for held, _, _ in runs):
+            # Others may wait for just these places.
+            for turns in self._turns.values():
+                turns.wake()
+            self._writer.wake()
         now = clock.monotonic()
         for held, outcome, _ in runs:
             due = getattr(outcome, "wake_at", None) or getattr(outcome, "retry_at", None)
+            if isinstance(outcome, Lost):
+                self._writer.wake()  # it is due again at once
             if due is None:
                 continue
             elapsed = now - held.claimed.claimed_monotonic
@@ -286,8 +353,17 @@ class Worker:
     def _kin(self, held: HeldRun, writes: Sequence[Write]) -> None:
         self._maintenance.family.committed(held, writes)
 
+    def _heard_of_pauses(self, queue_names: frozenset[str]) -> None:
+        self._give_back(lambda held: held.claimed.queue_name in queue_names)
+
     def _looked(self, found: bool) -> None:
-        self._idle_claims = 0 if found else self._idle_claims + 1
+        for turns in self._turns.values():
+            if (look_at := turns.look_at) is not None:
+                turns.look_at = None
+                self._asked_for_all = False
+                self._writer.look_at(look_at)
+        # A look that left somebody out, because there was no room for him or he was put off, has not shown that nobody is due.
+        self._idle_claims = 0 if found or not self._asked_for_all else self._idle_claims + 1
         if self.settings.batch:
             self._changed.set()
 
@@ -317,19 +393,22 @@ class Worker:
             appetite=self._appetite,
             take=self._take,
             settled=self._settled,
+            moved=self._news.moved,
             slot_freed=self._slot_freed,
             begun=self._begun,
             never_began=self._never_began,
             declared_dead=self.declared_dead,
             looked=self._looked,
+            found_none=self._found_none,
             kin=self._kin,
+            paused=self._heard_of_pauses,
         )
 
     def _register(self, worker_id: str) -> bool:
         """Enter a worker, waiting for the database as long as it takes; False when asked to stop meanwhile."""
         delay = 0.2
         while not self._stop_asked.is_set():
-            session = vendors.private_session(self.using)
+            session, asked_at = vendors.private_session(self.using), clock.monotonic()
             try:
                 workers.register(
                     session,
@@ -338,6 +417,7 @@ class Worker:
                     concurrency=self.settings.concurrency,
                     lease_seconds=self.options.lease_seconds,
                 )
+                self._heartbeat.registered(asked_at)
                 return True
             except Exception as error:
                 if not (session.brand.is_disconnect(error) or session.is_transient(error)):

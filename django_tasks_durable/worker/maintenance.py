@@ -1,4 +1,4 @@
-"""What any worker does for all: sweep the dead, wake the overdue, keep the head of the queue clear, delete what is old."""
+"""What any worker does for all: sweep the dead, wake the overdue, keep the queue's head clear, count, delete what is old."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from uuid import UUID
 from django_tasks_durable import signals
 from django_tasks_durable.executors.thread import check_connections
 from django_tasks_durable.primitives import clock
-from django_tasks_durable.store import keys, maintenance, retention, user_transactions, vendors, workers
+from django_tasks_durable.store import (
+    keys,
+    maintenance,
+    retention,
+    rollups,
+    slots,
+    stalls,
+    user_transactions,
+    vendors,
+    workers,
+)
 
 from .family import Family
 from .scheduler import Scheduler
@@ -25,6 +35,9 @@ DEADLINE_SECONDS = 5.0
 BUSY_SECONDS = 0.02
 PRUNE_SECONDS = 60.0
 PRUNING_SECONDS = 0.5
+ROLL_SECONDS = 30.0
+ROLLING_SECONDS = 0.3
+FORGET_SECONDS = 3600.0
 
 
 class Maintenance:
@@ -33,15 +46,20 @@ class Maintenance:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
         self.sweep_seconds = worker.options.sweep_seconds
+        self._regular = min(DEADLINE_SECONDS, self.sweep_seconds)
         self._stop = threading.Event()
         self._noted = threading.Event()
-        self._next_sweep = clock.monotonic() + 0.8 * min(DEADLINE_SECONDS, self.sweep_seconds)
+        self._next_sweep = clock.monotonic() + 0.8 * self._regular
         self._next_prune = 0.0
         self._pruned_to: UUID | None = None
+        self._next_expiry = 0.0
+        self._next_roll = 0.0
+        self._next_forget = 0.0
         self._deadlines: list[float] = []
         self.family = Family(worker, self._noted.set)
-        # The first look at the schedules is at once: it keeps those of the code in step.
-        self._next_tick = 0.0
+        # The first look at the schedules is at once: it keeps those of the code in step. None: with whatever turn comes next.
+        self._next_tick: float | None = 0.0
+        self._looked_at = 0.0
         self.scheduler = Scheduler(worker.using, is_on=worker.settings.scheduler)
 
     def note_deadline(self, moment: float) -> None:
@@ -82,8 +100,8 @@ class Maintenance:
             return BUSY_SECONDS
         while self._deadlines and self._deadlines[0] <= now:
             heapq.heappop(self._deadlines)
-        regular = min(DEADLINE_SECONDS, self.sweep_seconds) * random.uniform(0.8, 1.2)
-        return max(0.0, min([regular, *(end - now + 0.005 for end in (self._next_tick, *self._deadlines[:1]))]))
+        exact = [*([] if self._next_tick is None else [self._next_tick]), *self._deadlines[:1]]
+        return max(0.0, min([self._regular * random.uniform(0.8, 1.2), *(end - now + 0.005 for end in exact)]))
 
     def turn(self, session: vendors.Session) -> None:
         """Wake what is overdue; sweep, prune and tick when it is time."""
@@ -92,16 +110,13 @@ class Maintenance:
         now = clock.monotonic()
         if now >= self._next_sweep:
             self._next_sweep = now + self.sweep_seconds * random.uniform(0.8, 1.0)
-            for worker_id in workers.declare_dead(session):
-                logger.warning("Worker %s has fallen silent and is declared dead", worker_id)
-            swept = workers.sweep(session)
-            if swept:
-                logger.warning("%s run(s) of dead workers are taken back", len(swept))
-            changed += swept
-            self.family.look_for_forgotten(session)
-            changed += self.family.turn(session)
-            maintenance.push_unknown_heads(session, self.worker.wanted())
-            keys.forget_expired(session)
+            if maintenance.is_anything_astray(session, self.worker.wanted()):
+                changed += self._sweep(session)
+            changed += self._mark_stalled(session)
+        if now >= self._next_expiry:
+            self._forget(session, now)
+        if now >= self._next_roll:
+            self._roll(session, now)
         if now >= self._next_prune:
             self._prune(session, now)
         if changed:
@@ -109,9 +124,47 @@ class Maintenance:
             if signals.run_changed.receivers:
                 signals.run_changed.send_robust(sender=None, using=self.worker.using, run_ids=changed)
                 check_connections()  # those that receivers opened in this thread
-        if now >= self._next_tick:
+        if now >= (self._looked_at + 0.75 * self._regular if self._next_tick is None else self._next_tick):
+            self._looked_at = now
             wait = self.scheduler.turn(session)
-            self._next_tick = clock.monotonic() + (DEADLINE_SECONDS if wait is None else min(wait, DEADLINE_SECONDS))
+            # A tick that is further away than the next turn needs no timer of its own, which would only add a turn.
+            is_near = wait is not None and wait <= self._regular * 1.2
+            self._next_tick = clock.monotonic() + wait if wait is not None and is_near else None
+
+    def _sweep(self, session: vendors.Session) -> list[UUID]:
+        """Put in order what is astray, and return the runs that were changed."""
+        for worker_id in workers.declare_dead(session):
+            logger.warning("Worker %s has fallen silent and is declared dead", worker_id)
+        swept = workers.sweep(session)
+        if swept:
+            logger.warning("%s run(s) of dead workers are taken back", len(swept))
+        self.family.look_for_forgotten(session)
+        maintenance.push_unknown_heads(session, self.worker.wanted())
+        return swept + self.family.turn(session)
+
+    def _forget(self, session: vendors.Session, now: float) -> None:
+        """Let go of rows that nobody asks any more: whoever uses such a name again is served whether they are there or not."""
+        found = keys.forget_expired(session)
+        slots.forget_idle(session)
+        self._next_expiry = now + (self.sweep_seconds if found else PRUNE_SECONDS * random.uniform(0.8, 1.2))
+
+    def _mark_stalled(self, session: vendors.Session) -> list[UUID]:
+        usual = self.worker.options.stalled_seconds
+        if usual is None and not stalls.are_asked_for(self.worker.wanted().task_paths):
+            return []
+        marked = stalls.mark(session, usual)
+        if marked:
+            logger.warning("%s run(s) give no sign of going on: %s", len(marked), ", ".join(map(str, marked[:5])))
+        return marked
+
+    def _roll(self, session: vendors.Session, now: float) -> None:
+        """Count for the charts what has happened since, for a third of a second; the next turn goes on there."""
+        while (is_behind := rollups.roll(session)) and clock.monotonic() < now + ROLLING_SECONDS:
+            pass
+        self._next_roll = now if is_behind else now + ROLL_SECONDS * random.uniform(0.8, 1.2)
+        if now >= self._next_forget:
+            rollups.forget(session)
+            self._next_forget = now + FORGET_SECONDS
 
     def _prune(self, session: vendors.Session, now: float) -> None:
         """Delete what has been kept long enough, bite by bite for half a second; the next turn goes on there."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import queue
+from collections.abc import Callable
+from uuid import UUID
 
 from django.db import connections
 
@@ -22,12 +24,17 @@ class News:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self._inbox: queue.SimpleQueue[list[Pair] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[list[UUID], list[Pair]] | None] = queue.SimpleQueue()
 
     def settled(self, pairs: list[Pair]) -> None:
         """Take committed outcomes. Never blocks."""
         if signals.run_changed.receivers or signals.run_ended.receivers:
-            self._inbox.put(pairs)
+            self._inbox.put(([held.claimed.run_id for held, _, _ in pairs], pairs))
+
+    def moved(self, run_ids: Callable[[], list[UUID]]) -> None:
+        """Take the runs that a commit moved on without an end; not even listed when nobody listens. Never blocks."""
+        if signals.run_changed.receivers and (found := run_ids()):
+            self._inbox.put((found, []))
 
     def stop(self) -> None:
         """Send what is there, then end."""
@@ -35,10 +42,9 @@ class News:
 
     def run(self) -> None:
         """Send until stopped."""
-        while (pairs := self._inbox.get()) is not None:
-            signals.run_changed.send_robust(
-                sender=None, using=self.using, run_ids=[held.claimed.run_id for held, _, _ in pairs]
-            )
+        while (news := self._inbox.get()) is not None:
+            run_ids, pairs = news
+            signals.run_changed.send_robust(sender=None, using=self.using, run_ids=run_ids)
             for held, outcome, verdict in pairs:
                 self._tell_end(held, outcome, verdict)
             check_connections()

@@ -7,6 +7,9 @@ from django_tasks_durable.primitives import clock
 PREFETCH_SECONDS = 0.1
 HELD_SECONDS = 0.5
 MOST_PREFETCHED = 1000
+# A look past everything that is due for others costs more the more there is; it may take a tenth of the writer's time.
+REST_FACTOR = 10
+CHEAP_SECONDS = 0.002
 
 
 class Room:
@@ -21,6 +24,7 @@ class Room:
         self.most_prefetched = MOST_PREFETCHED if most_prefetched is None else most_prefetched
         self.running = 0
         self.waiting = 0
+        self.rests_until = 0.0
         self._ended = 0
         self._rate = 0.0
         self._since = clock.monotonic()
@@ -40,6 +44,16 @@ class Room:
         room = self.slots + self.prefetch
         taken = self.running + self.waiting
         return room - taken if taken * 2 <= room or self.free_slots else 0
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether a look for runs of this kind is put off: the last one had to pass by too many others."""
+        return clock.monotonic() < self.rests_until
+
+    def found_none(self, seconds: float) -> None:
+        """Note a look that passed by what is due for others and took so long."""
+        if seconds > CHEAP_SECONDS:
+            self.rests_until = clock.monotonic() + REST_FACTOR * seconds
 
     def took(self, count: int) -> None:
         """Note runs that were claimed."""

@@ -36,7 +36,7 @@ class Writer(Desk):
 
     A tick starts when the last one came back and somebody waits; what nobody waits for rides along, or goes after 20 ms.
     The callbacks are called on the writer's thread: ``appetite()`` says how much to claim, ``take(runs)`` receives what was
-    claimed, ``settled(pairs)`` hears of committed outcomes.
+    claimed, ``settled(pairs)`` hears of committed outcomes, ``moved(list_runs)`` of all else that was committed.
     """
 
     def __init__(
@@ -48,12 +48,15 @@ class Writer(Desk):
         appetite: Callable[[], list[tuple[claims.Wanted, int]]],
         take: Callable[[list[tuple[ClaimedRun, History]]], None],
         settled: Callable[[list[tuple[HeldRun, Outcome, Verdict]]], None],
+        moved: Callable[[Callable[[], list[UUID]]], None],
         slot_freed: Callable[[HeldRun], None],
         begun: Callable[[HeldRun], None],
         never_began: Callable[[HeldRun], None],
         declared_dead: Callable[[str], None],
         looked: Callable[[bool], None],
+        found_none: Callable[[claims.Wanted, float], None],
         kin: Callable[[HeldRun, list[Write]], None],
+        paused: Callable[[frozenset[str]], None],
     ) -> None:
         super().__init__(slot_freed=slot_freed, begun=begun, never_began=never_began)
         self.using = using
@@ -64,9 +67,12 @@ class Writer(Desk):
         self._appetite = appetite
         self._take = take
         self._settled = settled
+        self._moved = moved
         self._declared_dead = declared_dead
         self._looked = looked
+        self._found_none = found_none
         self._kin = kin
+        self._paused = paused
         self._session: vendors.Session | None = None
         self._busy_until = 0.0
         self._doubtful = Batch([])
@@ -113,7 +119,7 @@ class Writer(Desk):
                 if self._dirty:
                     self._news.wait(LAZY_SECONDS)
                     break
-                self._news.wait()
+                self._news.wait(self._until_look())
             busy = self._busy_until - clock.monotonic()
             if busy > 0:
                 self._news.wait(busy)
@@ -168,6 +174,7 @@ class Writer(Desk):
             raise
         self._answers_again()
         self._deliver(batch, answers)
+        self._moved(lambda: _moved_by(batch, answers, claimed))
         if any(held.outcome for held, _, _ in batch.runs):
             crash_point("after_outcome")
         if asked:
@@ -201,7 +208,14 @@ class Writer(Desk):
         self, session: vendors.Session, batch: Batch, wanted: list[tuple[claims.Wanted, int]]
     ) -> tuple[dict[UUID, commits.Answer], list[ClaimedRun]]:
         deltas = batch.deltas(self.worker_id)
-        heads = claims.ready_heads(session, wanted[0][0]) if wanted else []
+        heads = claims.ready_heads(session, wanted[0][0]) if wanted else claims.Heads(())
+        if heads.paused:
+            self._paused(heads.paused)
+        asks = (
+            [(share, limit, claims.look(session, share, heads, limit=limit)) for share, limit in wanted]
+            if heads
+            else []
+        )
         if not heads:
             if not deltas:
                 return {}, []
@@ -211,13 +225,23 @@ class Writer(Desk):
         with session.transaction():
             crash_point("before_checkpoint")
             answers = commits.commit(session, deltas) if deltas else {}
-            claimed = [run for share, limit in wanted for run in self._claim(session, share, limit, heads)]
+            claimed = [
+                run for share, limit, offers in asks for run in self._claim(session, share, limit, heads, offers)
+            ]
         return answers, claimed
 
     def _claim(
-        self, session: vendors.Session, wanted: claims.Wanted, limit: int, heads: list[tuple[str, int]]
+        self,
+        session: vendors.Session,
+        wanted: claims.Wanted,
+        limit: int,
+        heads: claims.Heads,
+        offers: list[claims.Offer],
     ) -> list[ClaimedRun]:
-        claimed = claims.claim(session, wanted, limit=limit, heads=heads)
+        begun = clock.monotonic()
+        claimed = claims.claim(session, wanted, limit=limit, heads=heads, offers=offers)
+        if not claimed:
+            self._found_none(wanted, clock.monotonic() - begun)
         if len(claimed) == limit:
             with self.lock:
                 self._claim_wanted = True
@@ -333,3 +357,9 @@ class Writer(Desk):
         self.heard(held, verdict)
         if has_ended and held.outcome is not None:
             self._settled([(held, held.outcome, verdict)])
+
+
+def _moved_by(batch: Batch, answers: dict[UUID, commits.Answer], claimed: list[ClaimedRun]) -> list[UUID]:
+    """List the runs that a commit moved on: what it claimed, and what it wrote of runs that go on."""
+    written = (held.claimed.run_id for held, _, _ in batch.runs if held.outcome is None)
+    return [*(run_id for run_id in written if isinstance(answers[run_id], Verdict)), *(run.run_id for run in claimed)]

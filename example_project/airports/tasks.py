@@ -5,6 +5,7 @@ Everything that touches the outside happens in a step, so the worker may die any
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -123,7 +124,11 @@ def import_airports(context: DurableContext, chunk_rows: int = CHUNK_ROWS, atomi
         f"{doubts['counts']['rows']:,} rows are doubtful. The decision: {DECISIONS[decision]}.", level="success"
     )
 
-    rows: int = context.step("count the rows", partial(count_written, context.run_id, written - dropped))
+    countries: dict[str, int] = context.step(
+        "count the rows", partial(count_written, context.run_id, written - dropped)
+    )
+    rows = sum(countries.values())
+    context.progress(HOPS_BEGIN, "Measuring the longest hops", rows=rows, countries=countries)
     longest = measure_hops(context, file)
     figures: Figures = {
         "release": found["release"],
@@ -141,7 +146,7 @@ def import_airports(context: DurableContext, chunk_rows: int = CHUNK_ROWS, atomi
     figures["report"] = context.step(
         "write the report", partial(report.write, context.run_id, figures, doubts["examples"])
     )
-    context.progress(100, "Done", rows=figures["rows_written"])
+    context.progress(100, "Done")
     return figures
 
 
@@ -169,11 +174,16 @@ def write_chunks(
         attempt=context.attempt,
     )
     done: list[writing.Written] = []
+    countries = Counter[str]()
     for number in range(1, found["chunks"] + 1):
         done.append(context.step(f"chunk {number}", writer.write, number, atomic=atomic))
+        countries.update(done[-1]["countries"])
         percent = CHUNKS_BEGIN + (CHUNKS_END - CHUNKS_BEGIN) * number / found["chunks"]
         context.progress(
-            round(percent, 1), f"Chunk {number} of {found['chunks']}", rows=min(number * chunk_rows, found["rows"])
+            round(percent, 1),
+            f"Chunk {number} of {found['chunks']}",
+            rows=min(number * chunk_rows, found["rows"]),
+            countries=dict(sorted(countries.items())),
         )
     return done
 
@@ -229,12 +239,13 @@ def apply_decision(run: UUID, decision: str, reasons: dict[str, list[str]]) -> i
     return 0
 
 
-def count_written(run: UUID, expected: int) -> int:
-    """Count the run's rows in the database. Raise Overwritten when another import took some of them."""
-    found = Airport.objects.filter(run=run).count()
+def count_written(run: UUID, expected: int) -> dict[str, int]:
+    """Count the run's rows of each country in the database. Raise Overwritten when another import took some of them."""
+    countries = writing.count_by_country(run)
+    found = sum(countries.values())
     if found != expected:
         raise Overwritten(f"This run wrote {expected:,} rows, {found:,} are left: another import took the others.")
-    return found
+    return countries
 
 
 def measure_hops(context: DurableContext, file: Source) -> list[CountryHop]:
@@ -244,7 +255,7 @@ def measure_hops(context: DurableContext, file: Source) -> list[CountryHop]:
     for start in range(0, len(countries), COUNTRIES_AT_ONCE):
         some = countries[start : start + COUNTRIES_AT_ONCE]
         part = HOPS_BEGIN + (HOPS_END - HOPS_BEGIN) * start / len(countries)
-        context.progress(round(part, 1), f"Longest hops, {some[0]} to {some[-1]}", countries=start)
+        context.progress(round(part, 1), f"Longest hops, {some[0]} to {some[-1]}")
         longest += context.step(f"longest hops {some[0]}-{some[-1]}", partial(longest_hops, context.run_id, some))
     return sorted(longest, key=lambda hop: (-hop["km"], hop["country"]))
 

@@ -1,7 +1,8 @@
-"""A page for the imports: start one, watch it, answer its question, read its report."""
+"""The pages of the imports: start one, watch it, answer its question, read its report."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from django_tasks_durable.exceptions import DurableError
+from django_tasks_durable.exceptions import DurableError, RunNotFound
 from django_tasks_durable.primitives.status import RunStatus
-from django_tasks_durable.snapshots import read
+from django_tasks_durable.snapshots import policy, read
 from django_tasks_durable.snapshots.shapes import RunSummary
 from django_tasks_durable.store import control
 
@@ -24,33 +25,53 @@ from . import report, rules, tasks
 
 USING = "default"
 IMPORTS_SHOWN = 10
+LINES_SHOWN = 40
 
 
 @require_GET
 @staff_member_required
 def index(request: HttpRequest) -> HttpResponse:
     """Show the newest imports."""
-    newest = read.runs(using=USING).filter(task_path=tasks.import_airports.module_path)[:IMPORTS_SHOWN]
-    imports = [_tell(run) for run in read.summaries(newest)]
-    is_moving = any(not each["run"].is_finished and not each["question"] for each in imports)
-    return render(request, "airports/index.html", {"imports": imports, "is_moving": is_moving})
+    visible = policy.visible_to(request.user, read.runs(using=USING))
+    newest = visible.filter(task_path=tasks.import_airports.module_path)[:IMPORTS_SHOWN]
+    imports = [{"run": run, "has_report": _has_report(run)} for run in read.summaries(newest)]
+    return render(request, "airports/index.html", {"imports": imports})
+
+
+@require_GET
+@staff_member_required
+def show(request: HttpRequest, run: UUID) -> HttpResponse:
+    """Show one import as it stands; the page's script moves it on from there."""
+    try:
+        found = read.one(run, using=USING, narrow=partial(policy.visible_to, request.user))
+    except RunNotFound as missing:
+        raise Http404(str(missing)) from None
+    meta = found.progress.meta if policy.sees_payloads(request.user) else {}
+    context = {
+        "run": found,
+        "rows": meta.get("rows", 0),
+        "countries": meta.get("countries", {}),
+        "lines": reversed(read.timeline(found.id, limit=LINES_SHOWN, using=USING)),
+        "lines_shown": LINES_SHOWN,
+        "question": _question(found),
+        "has_report": _has_report(found),
+    }
+    return render(request, "airports/import.html", context)
 
 
 @require_POST
 @staff_member_required
 @permission_required("durable_tasks.enqueue_task", raise_exception=True)
 def start(request: HttpRequest) -> HttpResponse:
-    """Enqueue an import."""
-    result = tasks.import_airports.enqueue()
-    messages.success(request, f"Enqueued {result.id}.")
-    return redirect("airports:index")
+    """Enqueue an import and go to its page."""
+    return redirect("airports:import", tasks.import_airports.enqueue().id)
 
 
 @require_POST
 @staff_member_required
 @permission_required("durable_tasks.resume_task", raise_exception=True)
 def answer(request: HttpRequest, run: UUID) -> HttpResponse:
-    """Answer an import's question."""
+    """Answer an import's question, for a browser that runs no script."""
     try:
         control.resume(
             run,
@@ -61,7 +82,7 @@ def answer(request: HttpRequest, run: UUID) -> HttpResponse:
         )
     except DurableError as error:
         messages.error(request, str(error))
-    return redirect("airports:index")
+    return redirect("airports:import", run)
 
 
 @require_GET
@@ -83,19 +104,18 @@ def style_sheet(request: HttpRequest) -> HttpResponse:
     return HttpResponse(Path(found).read_bytes(), content_type="text/css; charset=utf-8")
 
 
-def _tell(run: RunSummary) -> dict[str, Any]:
+def _has_report(run: RunSummary) -> bool:
+    return run.status is RunStatus.SUCCESSFUL and report.path_of(run.id).is_file()
+
+
+def _question(run: RunSummary) -> dict[str, Any] | None:
     waits = read.waits(run.id, using=USING) if run.status is RunStatus.WAITING else []
-    return {
-        "run": run,
-        "question": _question(waits[0].request, waits[0].token) if waits else None,
-        "has_report": run.status is RunStatus.SUCCESSFUL and report.path_of(run.id).is_file(),
-    }
-
-
-def _question(request: dict[str, Any], token: str) -> dict[str, Any]:
+    if not waits:
+        return None
+    request = waits[0].request
     return {
         "text": request["question"],
-        "token": token,
+        "token": waits[0].token,
         "choices": request["choices"],
         "reasons": [(words, request["counts"][reason]) for reason, words in rules.REASONS.items()],
     }

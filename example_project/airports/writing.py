@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 from uuid import UUID
 
-from django.db import connections, router
+from django.db import connections, models, router
 
 from . import rules
 from .hops import Point
@@ -20,9 +21,10 @@ CODES_AT_ONCE = 500
 
 
 class Written(TypedDict):
-    """What one chunk came to. ``refused`` holds a code and a sentence for each row with a problem."""
+    """What one chunk came to: how many airports of each country were written, and a code and a sentence for each row refused."""
 
     written: int
+    countries: dict[str, int]
     refused: list[list[str]]
 
 
@@ -48,7 +50,8 @@ class ChunkWriter:
                 good.append(airport(row, self.run))
         upsert(good)
         ChunkWrite.objects.create(run=self.run, chunk=number, attempt=self.attempt)
-        return {"written": len(good), "refused": refused}
+        countries = dict(sorted(Counter(row.country for row in good).items()))
+        return {"written": len(good), "countries": countries, "refused": refused}
 
 
 def airport(row: Row, run: UUID) -> Airport:
@@ -105,6 +108,12 @@ def points_by_country(run: UUID, countries: Sequence[str]) -> dict[str, list[Poi
     for country, code, latitude, longitude in rows.values_list("country", "icao", "latitude", "longitude").iterator():
         places.setdefault(country, []).append(Point(code, latitude, longitude))
     return places
+
+
+def count_by_country(run: UUID) -> dict[str, int]:
+    """Count a run's airports of each country, in the order of the countries."""
+    counted = Airport.objects.filter(run=run).values("country").annotate(number=models.Count("pk")).order_by("country")
+    return {row["country"]: row["number"] for row in counted}
 
 
 def _batches(codes: Sequence[str]) -> Iterator[Sequence[str]]:

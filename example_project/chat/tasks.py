@@ -46,7 +46,7 @@ async def atell(context: DurableContext, story: str, ending: str) -> AsyncIterat
     context.finish(" ".join(told))
 
 
-@task
+@task(expose=True)
 def chapter(context: DurableContext, title: str, pages: int) -> Generator[str, None, str]:
     """Write the pages of one chapter."""
     for page in range(1, pages + 1):
@@ -66,7 +66,7 @@ def book(context: DurableContext, titles: list[str]) -> Generator[Any, None, lis
     return written
 
 
-@task
+@task(expose=True)
 def ask(context: DurableContext, whom: str) -> Generator[str, None, str]:
     """Ask somebody and say what they answered."""
     yield f"asking {whom}"

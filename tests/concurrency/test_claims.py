@@ -80,7 +80,7 @@ def test_the_claim_reads_the_ready_index(session: vendors.Session) -> None:
     session.execute("ANALYZE durable_tasks_taskrun")
     rows = session.execute(
         "EXPLAIN SELECT id FROM durable_tasks_taskrun WHERE status = 'READY' AND queue_name = 'default' AND ready_rank = 0 "
-        "AND due_at <= now() AND task_path = ANY(ARRAY['tests.probe.tasks.echo']) ORDER BY due_at, id LIMIT 5 "
+        "AND lane = '' AND due_at <= now() AND task_path = ANY(ARRAY['tests.probe.tasks.echo']) ORDER BY due_at, id LIMIT 5 "
         "FOR NO KEY UPDATE SKIP LOCKED"
     )
     plan = "\n".join(row[0] for row in rows)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
+from django_tasks_durable.exceptions import AlreadyResolved, NotWaiting, TakesNoMessages
 from django_tasks_durable.models import Message, TaskRun, Wait
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
 from django_tasks_durable.primitives.writes import (
@@ -38,6 +40,15 @@ def begun(session: vendors.Session) -> ClaimedRun:
     (claimed,) = acts.claim(session)
     insist(session, claimed, Started(lease=claimed.lease))
     return claimed
+
+
+def taken(act: Callable[[], object], refusal: type[Exception]) -> str:
+    """Act, and tell whether that was taken or refused."""
+    try:
+        act()
+    except refusal:
+        return "refused"
+    return "taken"
 
 
 def test_a_message_is_never_lost_between_the_look_and_the_wait(session: vendors.Session) -> None:
@@ -82,14 +93,8 @@ def test_senders_at_once_are_all_heard(session: vendors.Session) -> None:
 
 
 def test_a_message_and_a_cancellation_at_once_leave_one_truth(session: vendors.Session) -> None:
-    from django_tasks_durable.exceptions import TakesNoMessages
-
     def tell(run_id: UUID) -> str:
-        try:
-            messages.send(run_id, "news", 1, using="default")
-        except TakesNoMessages:
-            return "refused"
-        return "taken"
+        return taken(lambda: messages.send(run_id, "news", 1, using="default"), TakesNoMessages)
 
     acts.register(session)
     for _ in range(TRIALS):
@@ -122,14 +127,8 @@ def test_a_broadcast_and_a_wait_at_once_leave_nobody_asleep_with_an_answer(sessi
 
 
 def test_an_answer_and_a_broadcast_at_once_leave_the_first(session: vendors.Session) -> None:
-    from django_tasks_durable.exceptions import AlreadyResolved
-
     def answer(run_id: UUID) -> str:
-        try:
-            control.resume(run_id, "by hand", using="default")
-        except AlreadyResolved:
-            return "refused"
-        return "taken"
+        return taken(lambda: control.resume(run_id, "by hand", using="default"), AlreadyResolved)
 
     acts.register(session)
     for _ in range(TRIALS):
@@ -179,14 +178,8 @@ def test_two_broadcasts_of_two_events_do_not_wait_for_each_other(session: vendor
 
 
 def test_of_two_calls_of_a_webhook_at_once_the_first_wins(session: vendors.Session) -> None:
-    from django_tasks_durable.exceptions import AlreadyResolved
-
     def call(run_id: UUID, payload: int) -> str:
-        try:
-            messages.deliver(run_id, "webhook:paid", payload, using="default")
-        except AlreadyResolved:
-            return "refused"
-        return "taken"
+        return taken(lambda: messages.deliver(run_id, "webhook:paid", payload, using="default"), AlreadyResolved)
 
     for _ in range(TRIALS):
         run_id = acts.enqueue()
@@ -222,16 +215,11 @@ def test_a_call_and_the_wait_for_it_at_once_meet(session: vendors.Session) -> No
 
 def test_an_answer_at_the_deadline_is_taken_or_refused_and_never_lost(session: vendors.Session) -> None:
     """A run goes on without an answer only when none can be given any more."""
-    from django_tasks_durable.exceptions import NotWaiting
 
     def answer(run_id: UUID, looked: threading.Event, *, at_once: bool) -> str:
         if not at_once:
             looked.wait(10)
-        try:
-            control.resume(run_id, "yes", using="default")
-        except NotWaiting:
-            return "refused"
-        return "taken"
+        return taken(lambda: control.resume(run_id, "yes", using="default"), NotWaiting)
 
     def go_on(own: vendors.Session, looked: threading.Event) -> str:
         while True:
@@ -269,14 +257,8 @@ def test_an_answer_at_the_deadline_is_taken_or_refused_and_never_lost(session: v
 
 
 def test_an_answer_and_a_cancellation_at_once_leave_one_truth(session: vendors.Session) -> None:
-    from django_tasks_durable.exceptions import NotWaiting
-
     def answer(run_id: UUID) -> str:
-        try:
-            control.resume(run_id, "yes", using="default")
-        except NotWaiting:
-            return "refused"
-        return "taken"
+        return taken(lambda: control.resume(run_id, "yes", using="default"), NotWaiting)
 
     acts.register(session)
     for _ in range(TRIALS):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from typing import Any
 
-from django_tasks_durable import task
+from django_tasks_durable import Workflow, command, query, task, transition
 from django_tasks_durable.engine.context import DurableContext
 
 from . import forms
@@ -58,3 +59,50 @@ def publish(context: DurableContext, title: str) -> Generator[str, None, dict[st
     yield f"draft of {title}"
     answer = context.interrupt({"question": "Publish?", "choices": ["yes", "no"]})
     return {"pages": pages, "published": answer == "yes"}
+
+
+@task(expose=True)
+def measure(length: int, unit: str = "m") -> str:
+    """Tell a length."""
+    return f"{length} {unit}"
+
+
+@task(expose="auth.change_user")
+def promote(name: str) -> str:
+    """Promote somebody."""
+    return name
+
+
+class Tab(Workflow):
+    """What somebody has to pay, until they do."""
+
+    @dataclass
+    class State:
+        """The sum."""
+
+        owed: int = 0
+
+    state: State
+
+    @transition(start=True)
+    def unpaid(self) -> None:
+        """Wait until it is paid."""
+        self.interrupt("Paid?")
+
+    @command
+    def add(self, amount: int) -> int:
+        """Owe more."""
+        if amount < 0:
+            raise ValueError("nobody owes less than nothing")
+        self.state.owed += amount
+        return self.state.owed
+
+    @query
+    def owes(self, at_least: int = 0) -> bool:
+        """Tell whether it is so much."""
+        return self.state.owed >= at_least
+
+    @query
+    def facts(self) -> object:
+        """Tell more than JSON can."""
+        return {"owed": self.state.owed, "password": "sesame", "at": self}

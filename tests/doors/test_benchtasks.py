@@ -15,8 +15,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
+from django_tasks_durable.management.bench import plans
 from django_tasks_durable.management.bench.place import Place, PlaceTaken, place_of
-from django_tasks_durable.models import TaskRun
+from django_tasks_durable.models import TaskRun, Worker
+from tests.probe import tasks
 
 Manage = Callable[..., "subprocess.Popen[str]"]
 NAME = f"dtd_bench_test_{os.getpid()}"
@@ -39,7 +41,7 @@ KEYS = {
     "steps_per_s": {"sequential", "concurrent", "atomic"},
     "resume_ms": {"1000", "10000"},
     "visit_ms": {"100", "10000"},
-    "growth": {"empty", "finished_1m", "future_100k"},
+    "growth": {"empty", "finished_1m", "future_100k", "blocked_10k"},
     "rss_mb": {"idle", "peak"},
     "ratio": {"enqueue", "drain_async", "drain_sync", "steps_sequential"},
 }
@@ -205,3 +207,23 @@ def processes() -> list[tuple[int, int, int, str]]:
     listed = subprocess.run(["ps", "-eo", "pid=,ppid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
     rows = (line.split() for line in listed.splitlines())
     return [(int(pid), int(parent), int(group), state) for pid, parent, group, state in rows]
+
+
+@pytest.mark.django_db
+def test_the_plans_of_a_claim_are_told_and_nothing_of_it_stays() -> None:
+    found = plans.of_a_claim(tasks.echo)
+
+    assert any(line.startswith(("SELECT", "WITH")) for line in found)
+    assert any("dtd_run_ready" in line for line in found)
+    assert not TaskRun.objects.exists()
+    assert not Worker.objects.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_growth_shows_how_claims_were_planned_beside_each_table(place: Place) -> None:
+    said = benchtasks("--only", "growth", "--scale", "0.001", "--plans")
+
+    for beside in ("empty", "finished_1m", "future_100k"):
+        assert f"A claim, growth.{beside}:" in said
+    assert "dtd_run_ready" in said

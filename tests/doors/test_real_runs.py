@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import reverse
 
 from django_tasks_durable import testing
-from django_tasks_durable.models import TaskRun
+from django_tasks_durable.models import Step, TaskRun
+from django_tasks_durable.primitives.status import StepKind
 
 from .tasks import publish
 
@@ -77,4 +78,6 @@ def test_a_cancelled_run_is_retried_from_its_checkpoints(root: Client) -> None:
     testing.drain()
     shown = page_of(root, run_id)
     assert "Waiting for an answer" in shown
-    assert shown.count("draft of Ulysses") == 1
+    assert "draft of Ulysses" in shown
+    partials = Step.objects.filter(run_id=run_id, kind=StepKind.PARTIAL)
+    assert partials.count() == 1, "what was told before the cancellation is not told again"

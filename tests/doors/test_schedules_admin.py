@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,17 +11,17 @@ from django.test import Client
 from django.urls import reverse
 
 from django_tasks_durable import testing
-from django_tasks_durable.models import Schedule, TaskRun
+from django_tasks_durable.models import Schedule, TaskRun, Tick
 from django_tasks_durable.store import ticks
 from tests.probe import tasks
 
-from .test_admin import HOSTILE, root, said, somebody, text_of
+from .clients import HOSTILE, said, somebody, text_of
+from .rows import a_failed_run
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 LIST = "admin:durable_tasks_schedule_changelist"
 ADD = "admin:durable_tasks_schedule_add"
 pytestmark = pytest.mark.django_db
-assert root  # a fixture
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +68,25 @@ def test_the_list_tells_in_words_when_each_ticks_and_links_to_its_last_run(root:
     assert reverse("admin:durable_tasks_taskrun_change", args=[TaskRun.objects.get().pk]) in shown
 
 
+def test_the_last_ticks_are_drawn_with_what_became_of_them(root: Client) -> None:
+    a_schedule("hourly")
+    for hours in (1, 2, 30):
+        run = a_failed_run(started_at=NOON, finished_at=NOON + timedelta(seconds=hours))
+        Tick.objects.create(
+            schedule="hourly", tick=NOON - timedelta(hours=hours), run_id=run.pk, outcome="enqueued", created_at=NOON
+        )
+    Tick.objects.create(schedule="hourly", tick=NOON, outcome="skipped", created_at=NOON)
+    shown = text_of(root.get(reverse(LIST)))
+    assert "The last 3 ticks, of which 2 failed" in shown
+    assert "10:00: Failed, 2.0 s" in shown
+    assert 'data-ended="skipped"' in shown
+
+
 @pytest.mark.parametrize("number", [1, 30])
 def test_the_list_takes_the_same_number_of_queries(root: Client, number: int, django_assert_num_queries: Any) -> None:
     for place in range(number):
         a_schedule(f"s{place}")
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(5):
         root.get(reverse(LIST))
 
 

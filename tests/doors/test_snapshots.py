@@ -73,7 +73,7 @@ def test_a_summary_is_a_snapshot_without_its_payloads() -> None:
     summary, snapshot = read.summaries(read.runs(using=USING))[0], read.one(run.pk, using=USING)
     told, whole = summary.as_dict(), snapshot.as_dict()
     assert set(whole) - set(told) == {
-        *("args", "kwargs", "metadata", "schedule", "tick", "result", "workflow", "worker_ids", "errors")
+        *("args", "kwargs", "metadata", "enqueued_by", "schedule", "tick", "result", "workflow", "worker_ids", "errors")
     }
     assert {key: whole[key] for key in told} == told
 
@@ -124,12 +124,12 @@ def test_the_acts_are_those_that_the_store_would_accept(at_ten_past: None) -> No
     def acts(run: TaskRun) -> set[Act]:
         return set(read.one(run.pk, using=USING).acts)
 
-    assert acts(a_run()) == {Act.CANCEL, Act.RESUME}
-    assert acts(a_run(due_at=later(9999))) == {Act.CANCEL, Act.RESUME, Act.RUN_NOW}
-    assert acts(a_run(due_at=later(9999), wake_reason=WakeReason.SLEEP)) == {Act.CANCEL, Act.RESUME}
-    assert acts(a_failed_run()) == {Act.RETRY}
-    assert acts(a_failed_run(status=RunStatus.SUCCESSFUL)) == set()
-    assert acts(a_running_run(cancel_requested_at=AT)) == {Act.RESUME}
+    assert acts(a_run()) == {Act.CANCEL, Act.RESUME, Act.COPY}
+    assert acts(a_run(due_at=later(9999))) == {Act.CANCEL, Act.RESUME, Act.RUN_NOW, Act.COPY}
+    assert acts(a_run(due_at=later(9999), wake_reason=WakeReason.SLEEP)) == {Act.CANCEL, Act.RESUME, Act.COPY}
+    assert acts(a_failed_run()) == {Act.RETRY, Act.COPY, Act.FORK}
+    assert acts(a_failed_run(status=RunStatus.SUCCESSFUL)) == {Act.COPY, Act.FORK}
+    assert acts(a_running_run(cancel_requested_at=AT)) == {Act.RESUME, Act.COPY}
 
 
 @pytest.mark.parametrize(

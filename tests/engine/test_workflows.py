@@ -102,6 +102,19 @@ class Spoiled(Workflow, max_attempts=1):
         """Be visited."""
 
 
+class Bare(Workflow):
+    """A workflow whose tasks are written after it."""
+
+    @transition(start=True)
+    def only(self) -> None:
+        """Do all there is."""
+
+
+@Bare.implemented_by
+class Real:
+    """What does its work."""
+
+
 class Rolled(Workflow, max_attempts=1):
     """Changes its state in an atomic step that fails."""
 
@@ -239,6 +252,14 @@ def test_an_implementation_is_injected_anew_in_every_attempt_and_never_stored(mo
         _ = Rolled().tasks
     with pytest.raises(TypeError):
         pickle.dumps(Machine())
+
+
+@pytest.mark.seed("TW-31")
+def test_an_implementation_is_given_by_a_decorator_and_stays_a_class_of_its_own() -> None:
+    assert isinstance(Real(), Real)
+    assert Bare.tasks_class is Real
+    assert type(Bare().tasks) is Real
+    assert Rolled.tasks_class is None
 
 
 @pytest.mark.seed("TW-28")

@@ -30,7 +30,11 @@ def writer(*rows: source.Row, run: UUID | None = None) -> writing.ChunkWriter:
 def test_a_chunk_leaves_its_good_rows_and_one_witness() -> None:
     bad = ROW._replace(icao="EDDM", iata="MUC", lat="95")
     chunks = writer(ROW, bad)
-    assert chunks.write(1) == {"written": 1, "refused": [["EDDM", "latitude '95' is not on this planet"]]}
+    assert chunks.write(1) == {
+        "written": 1,
+        "countries": {"DE": 1},
+        "refused": [["EDDM", "latitude '95' is not on this planet"]],
+    }
     assert Airport.objects.values_list("icao", "iata", "latitude", "run").get() == ("EDDF", "FRA", 50.03, chunks.run)
     assert ChunkWrite.objects.values_list("run", "chunk", "attempt").get() == (chunks.run, 1, 1)
 

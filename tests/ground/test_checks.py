@@ -248,3 +248,54 @@ def mysql(version: tuple[int, ...], mariadb: bool, engine: str = "InnoDB", chars
 )
 def test_a_server_is_judged_by_its_own_word(connection: Any, expected: list[str]) -> None:
     assert [finding.id for finding in fitness.by_asking(connection)] == expected
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"visible_to": "tests.nowhere.at_all"},
+        {"redact": "tests.ground.test_checks.OURS"},
+        {"enqueue_as": "tests.ground.test_checks.no_such_name"},
+        {"rest": {"permissions": ["rest_framework.permissions.IsAuthentic"]}},
+    ],
+    ids=str,
+)
+def test_what_a_door_cannot_call_is_an_error(options: dict[str, Any]) -> None:
+    (found,) = said({"OPTIONS": options})
+    assert (found.id, found.is_serious()) == ("durable_tasks.E035", True)
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ({"write_rat": "1/s"}, "Did you mean 'write_rate'?"),
+        ({"write_rate": "often"}, "a rate such as '60/min'"),
+        ({"write_rate": 5}, "a rate such as '60/min'"),
+        ({"permissions": "rest_framework.permissions.AllowAny"}, "a list of dotted paths"),
+        ({"authentication": [7]}, "a list of dotted paths"),
+        ("open", "it is a str, not a dict"),
+    ],
+    ids=str,
+)
+def test_what_rest_cannot_ask_for_is_an_error(rest: Any, message: str) -> None:
+    (found,) = said({"OPTIONS": {"rest": rest}})
+    assert found.id == "durable_tasks.E004"
+    assert message in found.msg
+
+
+def test_exposing_what_there_is_not_is_warned_of() -> None:
+    (found,) = said({"OPTIONS": {"expose": ["tests.probe.tasks.*", "tests.probe.tasks.eco"]}})
+    assert found.id == "durable_tasks.W036"
+    assert "tests.probe.tasks.eco" in found.msg
+    assert "tests.probe.tasks.echo" in (found.hint or "")
+
+
+def test_rest_without_authentication_or_limit_is_warned_of_before_it_goes_to_production() -> None:
+    def warned(rest: dict[str, Any]) -> list[str]:
+        found = ids(said({"OPTIONS": {"rest": rest}}, include_deployment_checks=True))
+        return [each for each in found if each in {"W037", "W038"}]
+
+    assert warned({"authentication": []}) == ["W037"]
+    assert warned({"write_rate": None}) == warned({"throttles": []}) == ["W038"]
+    assert warned({}) == []
+    assert said({"OPTIONS": {"rest": {"authentication": []}}}) == []

@@ -11,8 +11,9 @@ import pytest
 from django.test import override_settings
 
 from django_tasks_durable.live import notify
-from django_tasks_durable.live.notify import Notifier
+from django_tasks_durable.live.notify import Address, Notifier
 
+DEFAULT, OTHER = Address("default", "dtd_work"), Address("other", "dtd_work")
 Sent = list[tuple[str, tuple[str, ...]]]
 
 
@@ -28,11 +29,11 @@ class Recorder:
         self.error: Exception | None = None
         self.threads: set[str] = set()
 
-    def __call__(self, using: str, queue_names: Collection[str]) -> None:
+    def __call__(self, address: Address, words: Collection[str]) -> None:
         self.threads.add(threading.current_thread().name)
         self.entered.set()
         self.gate.wait(5)
-        self.sent.append((using, tuple(queue_names)))
+        self.sent.append((address.using, tuple(words)))
         self.arrived.release()
         if self.error is not None:
             raise self.error
@@ -57,7 +58,7 @@ def notifier(recorder: Recorder) -> Iterator[Notifier]:
 
 
 def test_the_first_hint_is_sent_at_once_from_another_thread(notifier: Notifier, recorder: Recorder) -> None:
-    notifier.hint("default", "reports")
+    notifier.hint(DEFAULT, "reports")
     recorder.wait()
     assert recorder.sent == [("default", ("reports",))]
     assert recorder.threads == {"dtd-notify"}
@@ -69,12 +70,12 @@ def test_no_thread_is_started_before_the_first_hint(recorder: Recorder) -> None:
 
 def test_hints_that_come_meanwhile_are_one_batch(notifier: Notifier, recorder: Recorder) -> None:
     recorder.gate.clear()
-    notifier.hint("default", "a")
+    notifier.hint(DEFAULT, "a")
     assert recorder.entered.wait(5)
     for _ in range(1000):
-        notifier.hint("default", "b")
-        notifier.hint("default", "a")
-        notifier.hint("other", "c")
+        notifier.hint(DEFAULT, "b")
+        notifier.hint(DEFAULT, "a")
+        notifier.hint(OTHER, "c")
     recorder.gate.set()
     recorder.wait(3)
     assert recorder.sent == [("default", ("a",)), ("default", ("a", "b")), ("other", ("c",))]
@@ -83,7 +84,7 @@ def test_hints_that_come_meanwhile_are_one_batch(notifier: Notifier, recorder: R
 def test_a_flood_is_sent_at_most_once_every_few_milliseconds(notifier: Notifier, recorder: Recorder) -> None:
     started = time.monotonic()
     while (elapsed := time.monotonic() - started) < 0.2:
-        notifier.hint("default", "a")
+        notifier.hint(DEFAULT, "a")
     assert 2 <= len(recorder.sent) <= elapsed / notify.BATCH_SECONDS + 2
 
 
@@ -91,34 +92,34 @@ def test_a_failing_database_is_left_alone_for_a_while(
     notifier: Notifier, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder.error = OSError("away")
-    notifier.hint("default", "a")
+    notifier.hint(DEFAULT, "a")
     recorder.wait()
-    notifier.hint("default", "b")
+    notifier.hint(DEFAULT, "b")
     notifier.close(5)
     assert recorder.sent == [("default", ("a",))]
     assert [record.message for record in caplog.records if "polling" in record.message] == [
-        "Cannot tell workers about new work (away); they find it by polling"
+        "Cannot send hints to 'default' (away); those who listen find out by polling"
     ]
 
 
 def test_closing_sends_what_is_there(notifier: Notifier, recorder: Recorder) -> None:
-    notifier.hint("default", "last words")
+    notifier.hint(DEFAULT, "last words")
     notifier.close(5)
     assert recorder.sent == [("default", ("last words",))]
 
 
 def test_closing_never_waits_longer_than_it_may(notifier: Notifier, recorder: Recorder) -> None:
     recorder.gate.clear()
-    notifier.hint("default", "a")
+    notifier.hint(DEFAULT, "a")
     started = time.monotonic()
     notifier.close()
     assert time.monotonic() - started < 1
 
 
 def test_a_closed_notifier_starts_again(notifier: Notifier, recorder: Recorder) -> None:
-    notifier.hint("default", "a")
+    notifier.hint(DEFAULT, "a")
     notifier.close(5)
-    notifier.hint("default", "b")
+    notifier.hint(DEFAULT, "b")
     recorder.wait(2)
     assert [names for _, names in recorder.sent] == [("a",), ("b",)]
 
@@ -127,13 +128,13 @@ def test_an_idle_thread_ends_and_the_next_hint_starts_another(
     notifier: Notifier, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notify, "_idle_seconds", lambda: 0.01)
-    notifier.hint("default", "a")
+    notifier.hint(DEFAULT, "a")
     recorder.wait()
     thread = notifier._thread
     if thread is not None:
         thread.join(5)
     assert notifier._thread is None
-    notifier.hint("default", "b")
+    notifier.hint(DEFAULT, "b")
     recorder.wait()
 
 
@@ -144,13 +145,13 @@ def test_no_new_thread_at_the_end_of_the_interpreter_is_no_error(
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    notifier.hint("default", "a")
+    notifier.hint(DEFAULT, "a")
     assert recorder.sent == []
 
 
 def test_hints_from_many_threads_are_all_sent(notifier: Notifier, recorder: Recorder) -> None:
     threads = [
-        threading.Thread(target=lambda n=n: [notifier.hint("default", f"{n}-{i}") for i in range(50)]) for n in range(8)
+        threading.Thread(target=lambda n=n: [notifier.hint(DEFAULT, f"{n}-{i}") for i in range(50)]) for n in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -177,7 +178,7 @@ def test_a_forked_child_starts_anew() -> None:
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Sent]]:
     """Have tell() speak to a recorder, whatever the database is."""
     hints: Sent = []
-    monkeypatch.setattr(notify._notifier, "hint", lambda using, queue_name: hints.append((using, (queue_name,))))
+    monkeypatch.setattr(notify._notifier, "hint", lambda address, *words: hints.append((address.using, words)))
     monkeypatch.setattr(notify.notifying, "can_notify", lambda using: using == "default")
 
     def tell(using: str) -> Sent:

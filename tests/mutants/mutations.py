@@ -7,6 +7,7 @@ from dataclasses import dataclass
 STORE = "django_tasks_durable/store/"
 WORKER = "django_tasks_durable/worker/"
 ENGINE = "django_tasks_durable/engine/"
+LIVE = "django_tasks_durable/live/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ MUTANTS = [
     ),
     _mutant(
         "claims leave the index to the optimizer",
-        (STORE + "vendors/brands.py", 'in_ready_order = " FORCE INDEX (dtd_run_ready)"', 'in_ready_order = ""'),
+        (STORE + "vendors/mysql.py", 'in_ready_order = " FORCE INDEX (dtd_run_ready)"', 'in_ready_order = ""'),
         tests="tests/concurrency/test_claims.py", on="mariadb",
     ),
     _mutant(
@@ -82,19 +83,86 @@ MUTANTS = [
     ),
     _mutant(
         "what an UPDATE returned is taken for an order",
-        (STORE + "claims.py", "sorted(rows, key=lambda row: (session.instant(row[19]), session.as_uuid(row[0])))", "list(reversed(rows))"),
+        (STORE + "claims.py", "FROM taken ORDER BY due_at, id", "FROM taken ORDER BY due_at DESC, id DESC"),
+        (STORE + "claims.py", "[rows[run_id] for run_id in ids]", "[rows[run_id] for run_id in reversed(ids)]"),
         tests="tests/store/test_claims.py",
     ),
     _mutant(
         "unknown tasks are claimed",
-        (STORE + "claims.py", 'return "task_path = ANY(%s)", (list(wanted.task_paths),)', 'return "TRUE", ()'),
-        (STORE + "claims.py", "return f\"task_path IN ({', '.join(['%s'] * len(wanted.task_paths))})\", tuple(wanted.task_paths)", 'return "1 = 1", ()'),
+        (STORE + "claims.py", 'return "task_path = ANY(%s)", (list(self.task_paths),)', 'return "TRUE", ()'),
+        (STORE + "claims.py", "return f\"task_path IN ({', '.join(['%s'] * len(self.task_paths))})\", tuple(self.task_paths)", 'return "1 = 1", ()'),
         tests="tests/store/test_claims.py", on="sqlite postgresql",
     ),
     _mutant(
         "lost runs are prefetched",
         (STORE + "claims.py", '"" if wanted.takes_crashed else " AND crashes = 0"', '""'),
         tests="tests/store/test_claims.py",
+    ),
+    # --- limits
+    _mutant(
+        "a claim counts without holding its slots",
+        (STORE + "slots.py", "rows = _read(session, sorted(names), lock)", "rows = _read(session, sorted(names))"),
+        tests="tests/concurrency/test_limits.py", on="postgresql",
+    ),
+    _mutant(
+        "a claim trusts what its look has counted",
+        (STORE + "slots.py", "        rows = _read(session, sorted(names), lock)\n        counts: Counter[SlotName] = Counter()", "        before = held(session) + held_by_queue(session)\n        rows = _read(session, sorted(names), lock)\n        return cls(session, before, {name: row.bucket for name, row in rows.items()})\n        counts: Counter[SlotName] = Counter()"),
+        tests="tests/concurrency/test_limits.py", on="postgresql",
+    ),
+    _mutant(
+        "a stream passes by the slots that workers count by",
+        (STORE + "entering.py", "    if not gate.room(limits, 1):\n        raise LimitReached(run_id)", "    gate.room(limits, 1)"),
+        tests="tests/concurrency/test_limits.py",
+    ),
+    _mutant(
+        "a slot without its lock has room",
+        (STORE + "slots.py", "            if limit.name not in self.buckets:\n                return 0", "            if limit.name not in self.buckets:\n                continue"),
+        tests="tests/concurrency/test_limits.py", on="postgresql",
+    ),
+    _mutant(
+        "a key that is kept counts for nothing",
+        (STORE + "slots.py", "if name.kind is SlotKind.KEY or not is_kept", "if not is_kept"),
+        tests="tests/store/test_limits.py",
+    ),
+    _mutant(
+        "a retried run still has its key",
+        (STORE + "control.py", "        slots.stand_in_line_again(vendors.session(using), run.id, run.task_path, run.options)\n", ""),
+        tests="tests/store/test_limits.py",
+    ),
+    _mutant(
+        "tokens are not taken",
+        (STORE + "slots.py", "(self._tokens(limit.name, limit.rate) - number, limit.rate)", "(self._tokens(limit.name, limit.rate), limit.rate)"),
+        tests="tests/store/test_limits.py",
+    ),
+    _mutant(
+        "every look begins with the same lane",
+        (STORE + "entering.py", "        self.wanted.turns.cursors[(last.queue_name, last.rank)] = ", "        _ = "),
+        tests="tests/store/test_limits.py",
+    ),
+    _mutant(
+        "a full task is passed lane by lane",
+        (STORE + "lanes.py", "        if not self.full.isdisjoint(parts.names):", "        if self.full.issuperset({None}):"),
+        tests="tests/store/test_limits.py",
+    ),
+    _mutant(
+        "nobody looks when a place becomes free",
+        ("django_tasks_durable/worker/loop.py", "        if any(held.claimed.is_limited for held, _, _ in runs):", "        if not runs:"),
+        tests="tests/worker/test_limits.py",
+    ),
+    _mutant(
+        "the rooms of a worker share their turns",
+        ("django_tasks_durable/worker/loop.py", "{kind: Turns() for kind in self._rooms}", "dict.fromkeys(self._rooms, Turns())"),
+        tests="tests/worker/test_limits.py",
+    ),
+    _mutant(
+        "a worker does not come back for a token",
+        (STORE + "lanes.py", "                self.wanted.turns.note(wait)\n", ""),
+        tests="tests/store/test_limits.py",
+    ),
+    _mutant(
+        "a pause is not heard of",
+        ("django_tasks_durable/worker/writer.py", "            self._paused(heads.paused)", "            pass"),
+        tests="tests/worker/test_limits.py",
     ),
     # --- workers
     _mutant(
@@ -256,7 +324,7 @@ MUTANTS = [
     ),
     _mutant(
         "the bound on waiting stays behind",
-        (STORE + "vendors/brands.py", "SET SESSION innodb_lock_wait_timeout = {int(before)}", "SELECT {int(before)}"),
+        (STORE + "vendors/mysql.py", "SET SESSION innodb_lock_wait_timeout = {int(before)}", "SELECT {int(before)}"),
         tests="tests/store/test_atomic.py", on="mariadb",
     ),
     _mutant(
@@ -274,12 +342,12 @@ MUTANTS = [
     ),
     _mutant(
         "a look at names may be older than the lock",
-        (STORE + "vendors/brands.py", '        execute_plain(connection, "DELETE FROM durable_tasks_openkey WHERE 0", ())\n', "        pass\n"),
+        (STORE + "vendors/brands.py", '        execute_plain(connection, f"DELETE FROM {KEYS} WHERE 0", ())\n', "        pass\n"),
         tests="tests/concurrency/test_keys.py::test_of_many_calls_at_once_one_creates_the_run_and_all_others_find_it",
     ),
     _mutant(
         "those who want one name wait in a queue",
-        (STORE + "vendors/brands.py", "SET STATEMENT innodb_lock_wait_timeout=0 FOR ", ""),
+        (STORE + "vendors/mysql.py", "SET STATEMENT innodb_lock_wait_timeout=0 FOR ", ""),
         tests="tests/concurrency/test_keys.py::test_when_the_creator_rolls_back_one_of_those_who_waited_creates_the_run",
         on="mariadb",
     ),
@@ -354,7 +422,7 @@ MUTANTS = [
     ),
     _mutant(
         "a run of other code begins all the same",
-        (ENGINE + "versions.py", "    if claimed.code_version == options.version:", "    if True:"),
+        (ENGINE + "versions.py", "    return slice.claimed.code_version == options_of(slice.task).version", "    return True"),
         tests="tests/engine/test_versions.py",
     ),
     _mutant(
@@ -413,7 +481,7 @@ MUTANTS = [
     ),
     _mutant(
         "what a crash left between a child and its parent is not looked for",
-        (WORKER + "maintenance.py", "            self.family.look_for_forgotten(session)\n", ""),
+        (WORKER + "maintenance.py", "        self.family.look_for_forgotten(session)\n", ""),
         (STORE + "children.py", "    return Forgotten(list(_sleepers(session)), _bereaved(session))", "    return Forgotten([], [])"),
         tests="tests/store/test_children.py",
     ),
@@ -517,5 +585,63 @@ MUTANTS = [
         "a sink that changes a run is told of it in the middle of another",
         ("django_tasks_durable/live/forwarding.py", "            if self._is_telling:\n", "            if False:\n"),
         tests="tests/seeds/test_entries.py",
+    ),
+    # --- live
+    _mutant(
+        "a hub that polls never asks again for a line that was not visible yet",
+        (LIVE + "tail.py", "tail.written_since(self._cursor, self._missing,", "tail.written_since(self._cursor, (),"),
+        tests="tests/live/test_hub.py", on="postgresql",
+    ),
+    _mutant(
+        "a hub that hears nothing waits as if it heard",
+        (LIVE + "tail.py", "return until_resync if self.is_hinted else min(self.poll_seconds, until_resync)", "return until_resync"),
+        tests="tests/live/test_hub.py", on="postgresql",
+    ),
+    _mutant(
+        "what one audience may see is told to all",
+        (LIVE + "hub.py", "if each.id in news.seen_by.get(subscription.audience.key, ()):", "if True:"),
+        tests="tests/live/test_leaving.py",
+    ),
+    _mutant(
+        "a session is asked about once, at the door",
+        (LIVE + "consumers.py", "                    await self._look_again()\n", "                    pass\n"),
+        tests="tests/live/test_leaving.py",
+    ),
+    # --- rollups
+    _mutant(
+        "the cursor of the rollups moves whoever moved it before",
+        (STORE + "rollups.py", "WHERE id = 1 AND step_id = %s\"", "WHERE id = 1 AND %s IS NOT NULL\""),
+        tests="tests/concurrency/test_rollups.py", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "retention deletes what was not counted",
+        (STORE + "retention.py", "        spoken_for |= rollups.uncounted(session, [row.run_id for row in rows])\n", ""),
+        tests="tests/store/test_rollups.py",
+    ),
+    # --- child processes
+    _mutant(
+        "a delivery that was lost with its process is not counted",
+        (STORE + "deltas.py", "self.deliveries = 1 if self.checkpoints else before + 1", "self.deliveries = 1"),
+        tests="tests/store/test_lost_process.py", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
+        "a child may write for any run",
+        ("django_tasks_durable/executors/delivery.py", "if write.lease != self.claimed.lease:", "if False:"),
+        tests="tests/executors/test_delivery.py",
+    ),
+    _mutant(
+        "what the failing slice has done is not undone",
+        (WORKER + "held.py", "        if not self._has_gone_on:\n", "        if True:\n"),
+        tests="tests/worker/test_undoing.py",
+    ),
+    _mutant(
+        "a cancellation that was asked for does not outlast a suspension",
+        (STORE + "deltas.py", "elif cancel_requested and self.status is not RunStatus.CANCELLED:", "elif False:"),
+        tests="tests/store/test_cancel_storm.py",
+    ),
+    _mutant(
+        "what a child has started outlives its worker",
+        ("django_tasks_durable/executors/sentinel.py", "        os.killpg(group, signal.SIGKILL)\n", "        pass\n"),
+        tests="tests/faults/test_children.py",
     ),
 ]  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -412,3 +414,51 @@ def listener(context: Any, count: int) -> Iterator[Any]:
         yield partial
     handle.join()
     return "all heard"
+
+
+# --- with limits
+
+
+@task(concurrency=1)
+def alone() -> None:
+    """Run by itself."""
+
+
+@task(concurrency=2)
+def in_pairs(value: Any = None) -> Any:
+    """Run at most twice at a time."""
+    return value
+
+
+@task(concurrency_key="pages", hold_key=True)
+def keeps_its_key(context: Any) -> Any:
+    """Ask, and keep the key meanwhile."""
+    return context.interrupt("Go on?")
+
+
+@task(rate="3/minute")
+def now_and_then() -> None:
+    """Run three times a minute."""
+
+
+@task
+def starts_a_process() -> str:
+    """Start a process, and wait at a gate that is beside the journal."""
+    gate = Path(os.environ["PROBE_JOURNAL"]).with_name("gate")
+    if not gate.exists():
+        offspring = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        deed("offspring", child=offspring.pid)
+        time.sleep(600)
+    return "done"
+
+
+def take_back(value: int, error: BaseException) -> None:
+    """Write down that a step is undone."""
+    deed("taken_back", value=value)
+
+
+@task
+def regretful(context: Any) -> None:
+    """Do a step that can be undone, then fail."""
+    context.step("book", int, 7, compensate=take_back)
+    raise ValueError("not after all")

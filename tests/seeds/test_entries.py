@@ -121,10 +121,11 @@ def test_an_entry_has_no_field_that_is_empty_and_hides_what_is_secret(told: Told
         "task_id": str(run_id),
         "task_path": f"{__name__}.tells",
         "state": "running",
+        "channels": [f"task:{run_id}", f"kind:{__name__}.tells"],
         "sequence": 4,
     }
     enqueued = told[0].as_dict()
-    assert set(enqueued) == {"v", "type", "level", "timestamp", "task_id", "task_path", "state", "sequence"}
+    assert set(enqueued) == {"v", "type", "level", "timestamp", "task_id", "task_path", "state", "channels", "sequence"}
     (far,) = (entry.as_dict() for entry in told if entry.type == "progress")
     assert (far["message"], far["metadata"]) == ("reading", {"data": {"page": 1}})
 

@@ -34,7 +34,20 @@ from tests.probe import tasks
 WORKER = "worker-1"
 PATHS = [
     f"tests.probe.tasks.{name}"
-    for name in ("echo", "elsewhere", "add", "three_steps", "atomic_steps", "asks", "naps", "fails")
+    for name in (
+        "echo",
+        "elsewhere",
+        "add",
+        "three_steps",
+        "atomic_steps",
+        "asks",
+        "naps",
+        "fails",
+        "alone",
+        "in_pairs",
+        "keeps_its_key",
+        "now_and_then",
+    )
 ]
 
 

@@ -44,12 +44,15 @@ def writer() -> Iterator[Writer]:
         appetite=lambda: [],
         take=lambda runs: None,
         settled=lambda runs: None,
+        moved=lambda list_runs: None,
         slot_freed=lambda held: None,
         begun=lambda held: None,
         never_began=lambda held: None,
         declared_dead=lambda worker_id: None,
         looked=lambda found: None,
+        found_none=lambda wanted, seconds: None,
         kin=lambda held, writes: None,
+        paused=lambda names: None,
     )
     thread = threading.Thread(target=made.run, name="writer", daemon=True)
     thread.start()
@@ -60,7 +63,7 @@ def writer() -> Iterator[Writer]:
 
 
 def hold(writer: Writer, claimed: ClaimedRun) -> HeldRun:
-    held = HeldRun(claimed, writer, is_async=False, history=History())
+    held = HeldRun(claimed, writer, executor="thread", history=History())
     writer.hold(held)
     return held
 

@@ -23,7 +23,8 @@ def test_the_indexes_lead_with_the_status(session: vendors.Session) -> None:
 
     assert dict(rows) == {
         "PRIMARY": "id",
-        "dtd_run_ready": "status,queue_name,ready_rank,due_at,id",
+        "dtd_run_ready": "status,queue_name,ready_rank,lane,due_at,id",
+        "dtd_run_slots": "slots",
         "dtd_run_leased": "status,lease_worker",
         "dtd_run_deadline": "status,due_at",
         "dtd_run_attention": "status,id",

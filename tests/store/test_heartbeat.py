@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from django_tasks_durable.conf import Options
+from django_tasks_durable.primitives import clock
 from django_tasks_durable.store import vendors
+from django_tasks_durable.testing import advance, frozen
 from django_tasks_durable.worker.heartbeat import Heartbeat
 from django_tasks_durable.worker.loop import WorkerSettings
 from tests.store import acts
@@ -68,3 +70,18 @@ def test_a_file_that_cannot_be_written_is_no_failed_heartbeat(
         heartbeat.beat()
     assert heartbeat.failures == 0
     assert "cannot be written" in caplog.text
+
+
+def test_what_comes_before_the_worker_is_registered_takes_nothing_from_its_lease(worker: Any) -> None:
+    fenced: list[str] = []
+    worker.writer.lose_all = lambda: fenced.append("lost all")
+    worker.writer.cut = lambda: None
+    with frozen():
+        beats = Heartbeat(worker)
+        advance(beats.patience + 1)  # its executors start, or the database is down
+        beats.registered(clock.monotonic())
+        beats.look_after()
+        assert fenced == []
+        advance(beats.patience + 1)
+        beats.look_after()
+        assert fenced == ["lost all"]

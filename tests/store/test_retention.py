@@ -199,7 +199,7 @@ def test_a_run_that_was_retried_meanwhile_is_looked_at_again(
 def test_it_takes_a_bounded_number_of_statements(session: vendors.Session, django_assert_max_num_queries: Any) -> None:
     for _ in range(60):
         ended(session, RunStatus.SUCCESSFUL, 8)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         retention.prune(session, A_WEEK)
     assert left() == set()
 

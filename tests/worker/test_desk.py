@@ -38,12 +38,15 @@ def writer(ears: Ears) -> Writer:
         appetite=lambda: [],
         take=lambda runs: None,
         settled=lambda runs: None,
+        moved=lambda list_runs: None,
         slot_freed=ears.freed.append,
         begun=ears.begun.append,
         never_began=ears.never_began.append,
         declared_dead=lambda worker_id: None,
         looked=lambda found: None,
+        found_none=lambda wanted, seconds: None,
         kin=lambda held, writes: None,
+        paused=lambda names: None,
     )
 
 
@@ -71,7 +74,7 @@ def held(writer: Writer) -> HeldRun:
         worker_ids="[]",
         errors="[]",
     )
-    run = HeldRun(claimed, writer, is_async=False, history=History())
+    run = HeldRun(claimed, writer, executor="thread", history=History())
     writer.hold(run)
     return run
 

@@ -61,3 +61,14 @@ def test_runs_given_back_make_room_again() -> None:
     room.took(3)
     room.gave_back(2)
     assert room.appetite() == 2
+
+
+def test_a_look_that_had_to_pass_by_many_others_is_put_off_for_ten_times_as_long() -> None:
+    room = Room(1)
+    room.found_none(0.001)
+    assert not room.is_resting
+    room.found_none(0.2)
+    testing.advance(1.9)
+    assert room.is_resting
+    testing.advance(0.2)
+    assert not room.is_resting

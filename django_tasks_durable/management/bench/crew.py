@@ -126,9 +126,11 @@ def work_and_count(arguments: Sequence[str]) -> None:
     """Be such a worker, and print on SIGUSR1 how many statements it has sent."""
     from django.db.backends.utils import CursorWrapper
 
+    from django_tasks_durable.store.vendors.session import Session
+
     counted = _Counted()
-    for name in ("execute", "executemany"):
-        setattr(CursorWrapper, name, counted.counting(getattr(CursorWrapper, name)))
+    for owner, name in ((CursorWrapper, "execute"), (CursorWrapper, "executemany"), (Session, "execute")):
+        setattr(owner, name, counted.counting(getattr(owner, name)))
     signal.signal(signal.SIGUSR1, counted.tell)
     work(arguments)
 
@@ -137,12 +139,19 @@ class _Counted:
     def __init__(self) -> None:
         self.statements = 0
         self._lock = threading.Lock()
+        self._here = threading.local()
 
     def counting(self, send: object) -> object:
         def counted(cursor: object, *arguments: object, **named: object) -> object:
+            if getattr(self._here, "is_counted", False):  # one goes through the other
+                return send(cursor, *arguments, **named)  # type: ignore[operator]
+            self._here.is_counted = True
             with self._lock:
                 self.statements += 1
-            return send(cursor, *arguments, **named)  # type: ignore[operator]
+            try:
+                return send(cursor, *arguments, **named)  # type: ignore[operator]
+            finally:
+                self._here.is_counted = False
 
         return counted
 

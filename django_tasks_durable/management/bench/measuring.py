@@ -12,7 +12,7 @@ ROUNDS = 3
 
 
 class Measuring:
-    """Collects samples by key. ``scale`` shortens or lengthens every scene."""
+    """Collects samples by key, and the plans of claims by what stood beside them. ``scale`` shortens or lengthens every scene."""
 
     def __init__(self, limits: Limits, *, scale: float, say: Callable[[str], None]) -> None:
         self.limits = limits
@@ -21,6 +21,7 @@ class Measuring:
         self.rounds = ROUNDS
         self.samples: dict[str, list[float]] = defaultdict(list)
         self.ratios: dict[str, list[float]] = defaultdict(list)
+        self.plans: dict[str, list[str]] = {}
 
     def size(self, full: int, least: int = 1) -> int:
         """Scale a size."""

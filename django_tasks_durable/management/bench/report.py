@@ -34,7 +34,10 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
         },
         "resume_ms": {count: _rounded(figure(f"resume.{count}")) for count in ("1000", "10000")},
         "visit_ms": {count: _rounded(figure(f"visit.{count}")) for count in ("100", "10000")},
-        "growth": {key: _rounded(figure(f"growth.{key}")) for key in ("empty", "finished_1m", "future_100k")},
+        "growth": {
+            key: _rounded(figure(f"growth.{key}")) for key in ("empty", "finished_1m", "future_100k", "blocked_10k")
+        },
+        "plans": measuring.plans,
         "rss_mb": {key: _rounded(figure(f"rss.{key}")) for key in ("idle", "peak")},
         "idle_statements_per_s": _rounded(figure("idle_statements")),
         "start_ms": _rounded(figure("start")),
@@ -52,10 +55,18 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
             "visit_10000": _quotient(figure("visit.10000"), figure("visit.100")),
             "growth_finished_1m": _quotient(figure("growth.finished_1m"), figure("growth.empty")),
             "growth_future_100k": _quotient(figure("growth.future_100k"), figure("growth.empty")),
+            "growth_blocked_10k": _quotient(figure("growth.blocked_10k"), figure("growth.empty")),
         },
     }
     found["targets"] = [_judged(target, found) for target in targets_for(found["database"]["vendor"])]
     return found
+
+
+def plans(results: Mapping[str, Any]) -> Iterator[str]:
+    """Write how claims were planned, beside what."""
+    for beside, lines in results["plans"].items():
+        yield f"A claim, growth.{beside}:"
+        yield from (f"  {line}" for line in lines)
 
 
 def machine(scale: float) -> dict[str, Any]:

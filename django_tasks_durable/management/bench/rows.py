@@ -12,16 +12,17 @@ from uuid import UUID
 
 from django.db import DatabaseError
 
+from django_tasks_durable.authoring.tasks import DurableTask
 from django_tasks_durable.compat import Task
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.store import intake, vendors
+from django_tasks_durable.store.tables import CHECKPOINTS, KEPT_KEYS, RUNS, STEPS, WAITS, WORKERS
 
 from .tasks import nothing
 
-RUNS = "durable_tasks_taskrun"
-TABLES = ("durable_tasks_step", "durable_tasks_checkpoint", "durable_tasks_wait", RUNS)
+TABLES = (STEPS, CHECKPOINTS, WAITS, KEPT_KEYS, RUNS)
 LOOK_SECONDS = 0.02
 ROWS_AT_ONCE = 50_000
 
@@ -47,14 +48,14 @@ def fill(task: Task[..., Any], count: int, arguments: tuple[Any, ...] = ()) -> l
 
 @contextmanager
 def drained(seconds: float) -> Iterator[None]:
-    """Wait, on leaving, until no run is due or in a worker's hands. Raise TookTooLong."""
+    """Wait, on leaving, until no run without limits is due and none in a worker's hands. Raise TookTooLong."""
     yield
     session = vendors.session()
     end = clock.monotonic() + seconds
     question = (
         f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {RUNS} WHERE status IN ('CLAIMED', 'RUNNING')) "
         f"OR EXISTS (SELECT 1 FROM {RUNS} WHERE status = 'READY' AND queue_name = 'default' AND ready_rank = 0 "
-        f"AND due_at <= {session.now})"
+        f"AND lane = '' AND due_at <= {session.now})"
     )
     while session.execute(question):
         if clock.monotonic() > end:
@@ -97,14 +98,14 @@ def results() -> list[Any]:
 
 def workers_alive() -> int:
     """Count the workers that have registered and not left."""
-    return int(vendors.session().execute("SELECT COUNT(*) FROM durable_tasks_worker WHERE dead_at IS NULL")[0][0])
+    return int(vendors.session().execute(f"SELECT COUNT(*) FROM {WORKERS} WHERE dead_at IS NULL")[0][0])
 
 
 def questions_of(run_id: UUID) -> int:
     """Count the questions that a run has put while it waits, 0 while it does not."""
     session = vendors.session()
     found = session.execute(
-        "SELECT COUNT(*) FROM durable_tasks_wait WHERE run_id = %s AND EXISTS "
+        f"SELECT COUNT(*) FROM {WAITS} WHERE run_id = %s AND EXISTS "
         f"(SELECT 1 FROM {RUNS} WHERE id = %s AND status = 'WAITING')",
         (session.uuid(run_id), session.uuid(run_id)),
     )
@@ -157,6 +158,19 @@ def add_future(count: int) -> None:
     _copy_of_one(count, due_at=tomorrow, run_after=tomorrow)
 
 
+def add_blocked(task: DurableTask[..., Any], count: int) -> None:
+    """Insert runs of one key that a waiting run keeps, due before all others."""
+    session = vendors.session()
+    keyed = task.using(concurrency_key="busy", hold_key=True)
+    with session.transaction():
+        holder, *_ = fill(keyed, count + 1)
+        run_id = session.uuid(holder)
+        session.execute(f"UPDATE {RUNS} SET status = 'WAITING', due_at = NULL WHERE id = %s", (run_id,))
+        session.execute(
+            f"INSERT INTO {KEPT_KEYS} (run_id, slots) SELECT id, slots FROM {RUNS} WHERE id = %s", (run_id,)
+        )
+
+
 def _copy_of_one(count: int, **changes: str) -> None:
     session = vendors.session()
     (pattern,) = fill(nothing, 1)
@@ -173,7 +187,7 @@ def _copy_of_one(count: int, **changes: str) -> None:
             else:
                 source = f"%s, {values} FROM {RUNS} t WHERE t.id = %s"
                 session.execute_many(target + source, [(run_id, session.uuid(pattern)) for run_id in ids])
-    session.execute("DELETE FROM durable_tasks_step WHERE run_id = %s", (session.uuid(pattern),))
+    session.execute(f"DELETE FROM {STEPS} WHERE run_id = %s", (session.uuid(pattern),))
     session.execute(f"DELETE FROM {RUNS} WHERE id = %s", (session.uuid(pattern),))
     if session.brand.has_arrays:
         session.execute(f"VACUUM (ANALYZE) {RUNS}")

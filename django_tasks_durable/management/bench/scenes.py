@@ -11,7 +11,7 @@ from django_tasks_durable.compat import Task
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.store import control
 
-from . import rows, tasks
+from . import plans, rows, tasks
 from .crew import Crew
 from .measuring import Measuring
 
@@ -114,9 +114,10 @@ def visits(measuring: Measuring) -> None:
 
 
 def growth(measuring: Measuring) -> None:
-    """Drain beside very many finished rows, and beside many that are due tomorrow, in turns with an empty table."""
+    """Drain beside very many finished rows, many that are due tomorrow, and many that a busy key blocks; and beside none."""
     count = measuring.size(10_000, least=60)
     finished, future = measuring.size(1_000_000, least=500), measuring.size(100_000, least=100)
+    blocked = measuring.size(10_000, least=60)
     with Crew(1):
         _warm(tasks.anothing, measuring)
         beside: Sequence[tuple[str, Callable[[], None]]] = (
@@ -125,10 +126,13 @@ def growth(measuring: Measuring) -> None:
             ("empty", rows.empty),
             ("future_100k", lambda: rows.add_future(future)),
             ("empty", rows.empty),
+            ("blocked_10k", lambda: rows.add_blocked(tasks.anothing, blocked)),
+            ("empty", rows.empty),
         )
         for key, add in beside:
             rows.empty()
             add()
+            measuring.plans[key] = plans.of_a_claim(tasks.anothing)
             for _ in range(measuring.rounds):
                 measuring.note(f"growth.{key}", _drain(tasks.anothing, count, anew=False))
             measuring.say(f"growth.{key}: {measuring.figure(f'growth.{key}'):,.0f}/s")

@@ -133,6 +133,10 @@ EVERYWHERE = [
         "drain beside 100,000 future", "/s", _at("growth", "future_100k"), _at("ratio", "growth_future_100k"),
         "empty", least=0.9, on_ratio=True,
     ),
+    Target(
+        "drain behind 10,000 of a busy key", "/s", _at("growth", "blocked_10k"), _at("ratio", "growth_blocked_10k"),
+        "empty", least=0.5, on_ratio=True,
+    ),
     Target("memory of an idle worker", "MB", _at("rss_mb", "idle"), most=60),
     Target("memory of a busy worker, at most", "MB", _at("rss_mb", "peak")),
     Target("start to first task", "ms", _at("start_ms"), most=1000),

@@ -25,7 +25,7 @@ from django_tasks_durable.management.bench.place import Place, PlaceTaken, place
 
 SCENES = ("enqueue", "enqueue_many", "drain", "pickup", "steps", "resume", "visits", "growth", "idle")
 # What belongs to the project's databases or cannot be written into an environment variable.
-NOT_PASSED_ON = {"database", "listen_database", "backoff", "retention"}
+NOT_PASSED_ON = {"database", "listen_database", "backoff", "retention", "rest", "queue_limits", "global_concurrency"}
 
 
 class Interrupted(Exception):
@@ -67,6 +67,9 @@ class Command(BaseCommand):
             type=chosen_scenes,
             default=list(SCENES),
             help=f"Scenes, separated by commas: {', '.join(SCENES)}.",
+        )
+        add(
+            "--plans", action="store_true", help="Show how claims were planned in the scene growth (--json has it too)."
         )
         add("--json", action="store_true", help="Write one JSON object instead of the table.")
         add("--scale", type=positive, default=1.0, help="Shorten (0.1) or lengthen every scene (default: 1).")
@@ -152,6 +155,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(results))
         else:
             for line in report.table(results):
+                self.stdout.write(line)
+            for line in report.plans(results) if options["plans"] else ():
                 self.stdout.write(line)
 
 

@@ -18,6 +18,7 @@ from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.conf import durable_aliases, get_options
 from django_tasks_durable.engine.attempt import is_async
+from django_tasks_durable.exceptions import ExecutorUnfit
 from django_tasks_durable.management.parsing import SuggestingParser
 from django_tasks_durable.worker.loop import Worker, WorkerSettings
 from django_tasks_durable.worker.shutdown import StopSignals
@@ -62,10 +63,22 @@ class Command(BaseCommand):
         add("--exclude-queues", type=names, default=None, help="Queues not to serve, separated by commas.")
         add("--concurrency", type=at_least_one, help="Synchronous tasks run at once, each on a thread (default: 4).")
         add("--async-concurrency", type=at_least_one, help="Asynchronous tasks run at once (default: 200).")
+        add(
+            "--executor",
+            help="What carries synchronous tasks that name nothing themselves: thread, process or a dotted path "
+            "(default: thread).",
+        )
+        add("--process-concurrency", type=at_least_one, help="Child processes at once (default: one to a processor).")
         add("--processes", type=at_least_one, default=1, help="Worker processes to keep alive (default: 1).")
         add("--interval", type=seconds, help="Seconds between polls; hints come earlier (default: 1).")
         add("--batch", action="store_true", help="Stop when nothing is due.")
         add("--max-tasks", type=at_least_one, help="Stop after this many tasks (with --processes: and start anew).")
+        add(
+            "--max-memory",
+            type=at_least_one,
+            metavar="MB",
+            help="Stop when the worker holds so much memory (with --processes: and start anew).",
+        )
         add("--shutdown-timeout", type=seconds, help="Seconds that running tasks get to end (default: 30).")
         add("--worker-id", help="A name for this worker; each start adds its own suffix.")
         add(
@@ -92,7 +105,10 @@ class Command(BaseCommand):
             supervisor = Supervisor(_single_process(sys.argv), options["processes"], restart=not options["batch"])
             stop_signals.direct_to(supervisor)
             sys.exit(supervisor.run())
-        worker = self._worker(options)
+        try:
+            worker = self._worker(options)
+        except ExecutorUnfit as error:
+            raise CommandError(str(error)) from error
         if options["verbosity"] > 0:
             self.stderr.write(
                 f"{worker.worker_id} serves {_queues(options)} on the database {worker.using!r}; stop it with Ctrl-C."
@@ -102,7 +118,10 @@ class Command(BaseCommand):
         # walk everything a few times for each batch.
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
-        worker.run()
+        try:
+            worker.run()
+        except ExecutorUnfit as error:
+            raise CommandError(str(error)) from error
         # Threads of tasks that did not stop would keep the process alive; all that matters is written.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -115,10 +134,13 @@ class Command(BaseCommand):
             excluded_queues=tuple(options["exclude_queues"] or ()),
             concurrency=options["concurrency"] or config.concurrency,
             async_concurrency=options["async_concurrency"] or config.async_concurrency,
+            process_concurrency=options["process_concurrency"] or config.process_concurrency,
+            executor=options["executor"] or config.executor,
             poll_seconds=options["interval"] or config.poll_seconds,
             shutdown_seconds=options["shutdown_timeout"] or config.shutdown_seconds,
             batch=options["batch"],
             max_tasks=options["max_tasks"],
+            max_memory_mb=options["max_memory"],
             name=options["worker_id"],
             health_file=options["health_file"],
             scheduler=not options["no_scheduler"],

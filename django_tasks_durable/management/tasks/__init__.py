@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from django_tasks_durable.management.tasks import acting, histories, looking, moving, schedules, watching
+from django_tasks_durable.management.tasks import (
+    acting,
+    histories,
+    looking,
+    moving,
+    queues,
+    recovering,
+    schedules,
+    view,
+    watching,
+)
 from django_tasks_durable.management.tasks.subcommands import Subcommand
 
 GROUPS: tuple[tuple[Subcommand, ...], ...] = (
     looking.SUBCOMMANDS,
     acting.SUBCOMMANDS,
+    recovering.SUBCOMMANDS,
     histories.SUBCOMMANDS,
     schedules.SUBCOMMANDS,
+    queues.SUBCOMMANDS,
     moving.SUBCOMMANDS,
     watching.SUBCOMMANDS,
+    view.SUBCOMMANDS,
 )
 SUBCOMMANDS = {subcommand.name: subcommand for group in GROUPS for subcommand in group}

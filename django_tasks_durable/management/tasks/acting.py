@@ -1,4 +1,4 @@
-"""Subcommands that act on tasks: enqueue, cancel, retry, resume, send, run-now."""
+"""Subcommands that act on tasks: enqueue, cancel, resume, send, run-now."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from django_tasks_durable.authoring.tasks import get_task, registered
+from django_tasks_durable.authoring.tasks import DurableTask, get_task, options_of, registered
 from django_tasks_durable.backend import answering
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, from_json, takes_id, takes_ids
 from django_tasks_durable.management.tasks.terminal import Terminal, somebody
+from django_tasks_durable.primitives.origins import ENQUEUED_BY
 from django_tasks_durable.snapshots import policy, read
 from django_tasks_durable.snapshots.text import plain
 from django_tasks_durable.store import control, messages
@@ -36,7 +37,10 @@ def _enqueue(terminal: Terminal, options: Options) -> None:
         likely = get_close_matches(path, registered(), 1)
         hint = f" Did you mean {likely[0]}?" if likely else " Is its module imported by an installed app's tasks.py?"
         raise CommandError(f"This process knows no task {plain(path)}.{hint}")
-    result = get_task(path).using(backend=terminal.backend).enqueue(*arguments, **named)
+    task: Any = get_task(path).using(backend=terminal.backend)
+    if isinstance(task, DurableTask):
+        task = task.using(metadata={**options_of(task).metadata, ENQUEUED_BY: somebody()})
+    result = task.enqueue(*arguments, **named)
     if terminal.as_json:
         terminal.json(read.one(result.id, using=terminal.using).as_dict(show=terminal.veil))
     else:
@@ -53,10 +57,6 @@ def _cancel(terminal: Terminal, options: Options) -> None:
         options["ids"],
         lambda run_id: control.cancel(run_id, using=terminal.using, reason=options["reason"], by=somebody()),
     )
-
-
-def _retry(terminal: Terminal, options: Options) -> None:
-    terminal.each(options["ids"], lambda run_id: control.retry(run_id, using=terminal.using, by=somebody()))
 
 
 def _run_now(terminal: Terminal, options: Options) -> None:
@@ -118,7 +118,6 @@ def _answer(text: str) -> Any:
 SUBCOMMANDS = (
     Subcommand("enqueue", "Enqueue a task that this process knows.", _takes_a_call, _enqueue),
     Subcommand("cancel", "Cancel tasks.", _takes_ids_and_a_reason, _cancel),
-    Subcommand("retry", "Run failed or cancelled tasks again from their checkpoints.", takes_ids, _retry),
     Subcommand("resume", "Answer a waiting task.", _takes_an_answer, _resume),
     Subcommand("send", "Send a task a message.", _takes_a_message, _send),
     Subcommand("run-now", "Make delayed tasks due now.", takes_ids, _run_now),

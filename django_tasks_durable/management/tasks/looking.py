@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from typing import Any
 
 from django_tasks_durable.management import table
+from django_tasks_durable.management.tasks.choosing import chosen, takes_filters
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, positive, takes_id
 from django_tasks_durable.management.tasks.terminal import Terminal
-from django_tasks_durable.primitives.keys import KeyKind
-from django_tasks_durable.primitives.status import State
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots import waits as asked_waits
 from django_tasks_durable.snapshots.entries import as_entry
@@ -18,34 +17,8 @@ from django_tasks_durable.snapshots.shapes import RunSnapshot
 from django_tasks_durable.snapshots.text import duration, one_line, plain
 
 
-def _takes_filters(parser: ArgumentParser) -> None:
-    parser.add_argument("--state", choices=State.values, help="Only tasks in this state.")
-    parser.add_argument("--queue-name", help="Only tasks of this queue.")
-    parser.add_argument("--task", help="Only tasks whose path begins so.")
-    parser.add_argument(
-        "--key", type=_key, metavar="KIND:KEY", help=f"Only tasks with this key ({', '.join(KeyKind)})."
-    )
-    parser.add_argument("--limit", type=positive, default=20, help="At most so many (default: 20).")
-
-
-def _key(text: str) -> tuple[KeyKind, str]:
-    kind, colon, key = text.partition(":")
-    if not colon or not key or kind not in list(KeyKind):
-        raise ArgumentTypeError(f"{text!r} is not one of {', '.join(KeyKind)}, a colon and a key")
-    return KeyKind(kind), key
-
-
 def _list(terminal: Terminal, options: Options) -> None:
-    queryset = read.runs(using=terminal.using)
-    if options["state"]:
-        queryset = read.in_state(queryset, State(options["state"]))
-    if options["queue_name"]:
-        queryset = queryset.filter(queue_name=options["queue_name"])
-    if options["task"]:
-        queryset = queryset.filter(task_path__startswith=options["task"])
-    if options["key"]:
-        queryset = read.holding(queryset, *options["key"])
-    found = read.summaries(queryset[: options["limit"]])
+    found = read.summaries(chosen(terminal.using, options)[: options["limit"]])
     if terminal.as_json:
         terminal.json([run.as_dict(show=terminal.veil) for run in found])
         return
@@ -103,6 +76,7 @@ def _facts(terminal: Terminal, run: RunSnapshot) -> None:
         "attempt": f"{run.attempt} of {run.max_attempts}",
         "progress": table.progress(run),
         "keys": ", ".join(f"{kind}:{key}" for kind, key in run.keys.items()),
+        "channels": ", ".join(run.own_channels),
         "enqueued": run.enqueued_at,
         "started": run.started_at,
         "finished": run.finished_at,
@@ -151,7 +125,7 @@ def _waits(terminal: Terminal, options: Options) -> None:
 
 
 SUBCOMMANDS = (
-    Subcommand("list", "List tasks, the newest first.", _takes_filters, _list),
+    Subcommand("list", "List tasks, the newest first.", takes_filters, _list),
     Subcommand(
         "show", "Show one task: its state, timeline, checkpoints and open questions.", _takes_an_id_and_a_shape, _show
     ),

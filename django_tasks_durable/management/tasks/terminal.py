@@ -5,7 +5,8 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,31 @@ class Terminal:
     def line(self, text: str) -> None:
         """Write a line."""
         self._out.write(text)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether somebody looks at a screen that can be drawn on."""
+        return self._out.isatty()
+
+    @contextmanager
+    def other_screen(self, *, is_wanted: bool) -> Iterator[None]:
+        """Draw on a screen beside the one that the person came from, and go back to that however this ends."""
+        if not is_wanted:
+            yield
+            return
+        self._raw("\x1b[?1049h\x1b[?25l")
+        try:
+            yield
+        finally:
+            self._raw("\x1b[?25h\x1b[?1049l")
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Draw these lines over the last ones, in one write, so that nothing flickers."""
+        self._raw("\x1b[H" + "".join(f"{line}\x1b[K\r\n" for line in lines) + "\x1b[J")
+
+    def _raw(self, text: str) -> None:
+        self._out.write(text, ending="")
+        self._out.flush()
 
     def section(self, title: str, *, if_any: Sequence[Any] | None = None) -> None:
         """Write the title of a part, unless the part is known to be empty."""

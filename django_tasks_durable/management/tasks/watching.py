@@ -9,10 +9,8 @@ from django_tasks_durable.authoring.registry import registered
 from django_tasks_durable.management import table
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand
 from django_tasks_durable.management.tasks.terminal import Terminal
-from django_tasks_durable.snapshots import health, house
-from django_tasks_durable.snapshots.text import duration, one_line, plain
-
-HEADINGS = ("QUEUE", "DUE", "LATER", "HELD", "WAITING", "OLDEST DUE", "WORKERS")
+from django_tasks_durable.snapshots import health, house, queues
+from django_tasks_durable.snapshots.text import one_line, plain
 
 
 def _takes_a_worker(parser: ArgumentParser) -> None:
@@ -50,24 +48,17 @@ def _one_worker(terminal: Terminal, name: str) -> None:
 
 
 def _stats(terminal: Terminal, options: Options) -> None:
-    found = health.queues(using=terminal.using)
+    found = queues.queues(using=terminal.using)
     overview = house.overview(using=terminal.using)
     if terminal.as_json:
         terminal.json({"overview": overview.as_dict(), "queues": [queue.as_dict() for queue in found]})
         return
-    terminal.line(", ".join(f"{state.value} {count}" for state, count in overview.counts.items()))
+    terminal.line(table.counts_line(overview))
     terminal.line(
         f"{overview.workers_alive} worker(s) alive, {overview.waits_pending} question(s) waiting for an answer"
     )
-    rows = [
-        (
-            one_line(queue.queue_name), str(queue.due), str(queue.later), str(queue.held), str(queue.waiting),
-            duration(queue.oldest_due_seconds) if queue.oldest_due_seconds is not None else "-", str(queue.workers_alive),
-        )
-        for queue in found
-    ]  # fmt: skip
-    for row in table.aligned([HEADINGS, *rows]) if rows else ():
-        terminal.line(row)
+    for line in table.queue_lines(found):
+        terminal.line(line)
 
 
 SUBCOMMANDS = (

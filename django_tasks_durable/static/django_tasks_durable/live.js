@@ -4,23 +4,30 @@
 
 const LONGEST_PAUSE = 30000;
 const REMEMBERED = "django-tasks-durable-paused";
+// While somebody tells us what happens, looking unasked is for what they may have missed.
+const UNASKED = 15000;
+const AFTER_NEWS = 120;
 
 const root = document.querySelector("[data-dtd-live]");
 if (root) watch(root);
 
 function watch(root) {
   const every = Number(root.dataset.dtdEvery) || 2000;
+  const gap = Number(root.dataset.dtdGap) || 400;
   const button = document.querySelector("[data-dtd-pause]");
   let paused = recall();
   let failures = 0;
   let timer = 0;
+  let lookedAt = 0;
+  let isLooking = false;
+  let isTold = false;
   let isOver = false;
 
   function show() {
     if (!button) return;
     button.hidden = isOver;
     button.setAttribute("aria-pressed", String(paused));
-    button.dataset.lamp = paused ? "paused" : failures > 1 ? "lost" : "live";
+    button.dataset.lamp = paused ? "paused" : failures > 1 ? "lost" : isTold ? "live" : "polling";
     button.querySelector("[data-dtd-pause-text]").textContent = button.dataset[button.dataset.lamp];
   }
 
@@ -30,6 +37,8 @@ function watch(root) {
   }
 
   async function look() {
+    isLooking = true;
+    lookedAt = performance.now();
     try {
       const address = addressOf(root);
       if (address) isOver = apply(await fetched(address));
@@ -37,8 +46,15 @@ function watch(root) {
     } catch (error) {
       failures += 1;
     }
+    isLooking = false;
     show();
-    plan(Math.min(every * 2 ** failures, LONGEST_PAUSE));
+    plan(Math.min((isTold ? UNASKED : every) * 2 ** failures, LONGEST_PAUSE));
+  }
+
+  // News only hurries the next look: what is shown is always what the server rendered.
+  function hear() {
+    if (!isLooking) plan(Math.max(AFTER_NEWS, gap - (performance.now() - lookedAt)));
+    else window.setTimeout(hear, gap);
   }
 
   button?.addEventListener("click", () => {
@@ -50,18 +66,47 @@ function watch(root) {
   document.addEventListener("visibilitychange", () => plan(0));
   show();
   plan(every);
+  follow(root, hear, (told) => {
+    isTold = told;
+    show();
+    plan(told ? 0 : every);
+  });
+}
+
+// Where the live doors are open, be told what happens. Where they are not, or only by asking again and again, look by ourselves.
+async function follow(root, hear, tell) {
+  if (!root.dataset.dtdApi) return;
+  const { TaskTracker } = await import("./tracker.js");
+  const query = JSON.parse(root.dataset.dtdQuery || "{}");
+  const ids = "dtdRows" in root.dataset ? openRows() : [];
+  if ("dtdRows" in root.dataset && !ids.length) return;
+  const tracker = new TaskTracker({ query: ids.length ? { ids } : query, api: root.dataset.dtdApi, steps: 1, limit: 100 });
+  tracker.on("change", hear);
+  tracker.on("refused", () => end());
+  tracker.on("connection", ({ mode }) => {
+    const isTold = mode === "live" || mode === "streaming";
+    tell(isTold);
+    if (mode === "polling" || mode === "refused") end();
+  });
+  tracker.start();
+  function end() {
+    tracker.stop();
+    tell(false);
+  }
 }
 
 // A list asks for the rows that it shows and that are not over; a page asks for its panel.
 function addressOf(root) {
   const address = new URL(root.dataset.dtdLive, window.location.href);
   if (!("dtdRows" in root.dataset)) return withQuery(address);
-  const over = new Set(["succeeded", "failed", "cancelled"]);
-  for (const row of document.querySelectorAll("[data-run]")) {
-    const state = document.querySelector(`[data-id="${CSS.escape(`${row.dataset.run}-state`)}"]`);
-    if (!over.has(state?.dataset.state)) address.searchParams.append("id", row.dataset.run);
-  }
+  for (const id of openRows()) address.searchParams.append("id", id);
   return address.searchParams.has("id") ? address : null;
+}
+
+function openRows() {
+  const over = new Set(["succeeded", "failed", "cancelled"]);
+  const isOpen = (id) => !over.has(document.querySelector(`[data-id="${CSS.escape(`${id}-state`)}"]`)?.dataset.state);
+  return [...document.querySelectorAll("[data-run]")].map((row) => row.dataset.run).filter(isOpen);
 }
 
 function withQuery(address) {

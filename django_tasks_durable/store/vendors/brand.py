@@ -13,6 +13,9 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+# A process that is stopped in the middle of a transaction keeps its locks, and its worker's row would never look abandoned.
+IDLE_SECONDS = 10.0
+
 Execute = Callable[[str], list[tuple[Any, ...]]]
 
 
@@ -27,6 +30,8 @@ class Brand(ABC):
     share_worker: str
     lock_worker = " FOR UPDATE SKIP LOCKED"
     in_ready_order = ""
+    explain = "EXPLAIN"
+    among_leased = ""
     has_arrays = False
     has_one_writer = False
 
@@ -41,6 +46,14 @@ class Brand(ABC):
     @abstractmethod
     def minus_column_seconds(self, instant: str, column: str) -> str:
         """Return SQL that takes a column in seconds from an instant."""
+
+    @abstractmethod
+    def seconds_between(self, start: str, end: str) -> str:
+        """Return SQL for the seconds from one instant to another, as a fraction."""
+
+    @abstractmethod
+    def minute_of(self, instant: str) -> str:
+        """Return SQL for the begin of an instant's minute in UTC."""
 
     @abstractmethod
     def lock_only(self, table: str) -> str:
@@ -86,6 +99,12 @@ class Brand(ABC):
         """Begin a transaction on a connection of the worker's own, which the server ends when its process stands still."""
         execute_plain(connection, self.begin, ())
 
+    def execute_on_own(
+        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement on a connection of the worker's own."""
+        return execute_plain(connection, sql, parameters)
+
     def execute_prepared(
         self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
     ) -> list[tuple[Any, ...]]:
@@ -103,6 +122,14 @@ class Brand(ABC):
     @abstractmethod
     def cut(self, connection: BaseDatabaseWrapper) -> None:
         """Shut the socket down under a statement that hangs."""
+
+    @abstractmethod
+    def bounded_reads(self, connection: BaseDatabaseWrapper, seconds: float) -> AbstractContextManager[None]:
+        """Bound how long each statement may take on Django's connection; see is_timeout()."""
+
+    @abstractmethod
+    def is_timeout(self, error: BaseException) -> bool:
+        """Tell whether a statement was ended because it took longer than it was allowed."""
 
     @abstractmethod
     def bounded_waits(self, execute: Execute, seconds: float) -> AbstractContextManager[None]:

@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from ..tables import KEYS
 from . import postgresql
-from .brand import Brand, Execute, execute_plain
-
-# A process that is stopped in the middle of a transaction keeps its locks, and its worker's row would never look abandoned.
-IDLE_SECONDS = 10.0
+from .brand import IDLE_SECONDS, Brand, Execute, execute_plain
+from .mysql import MySQL
 
 
 class PostgreSQL(Brand):
@@ -40,6 +39,12 @@ class PostgreSQL(Brand):
 
     def minus_column_seconds(self, instant: str, column: str) -> str:
         return f"({instant} - {column} * interval '1 second')"
+
+    def seconds_between(self, start: str, end: str) -> str:
+        return f"EXTRACT(EPOCH FROM ({end} - {start}))::float8"
+
+    def minute_of(self, instant: str) -> str:
+        return f"date_trunc('minute', {instant}, 'UTC')"
 
     def lock_only(self, table: str) -> str:
         return f"{self.lock} OF {table}{self.skip}"
@@ -78,6 +83,11 @@ class PostgreSQL(Brand):
     def begin_private(self, connection: BaseDatabaseWrapper) -> None:
         postgresql.begin(connection, IDLE_SECONDS)
 
+    def execute_on_own(
+        self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
+    ) -> list[tuple[Any, ...]]:
+        return postgresql.execute_on_own(connection, sql, parameters)
+
     def execute_prepared(
         self, connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]
     ) -> list[tuple[Any, ...]]:
@@ -94,6 +104,18 @@ class PostgreSQL(Brand):
             doomed.shutdown(socket.SHUT_RDWR)
 
     @contextmanager
+    def bounded_reads(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        # SET LOCAL, since behind a pooler the session is not ours; a failed block takes it back by itself.
+        with transaction.atomic(connection.alias):
+            before = execute_plain(connection, "SHOW statement_timeout", ())[0][0]
+            execute_plain(connection, f"SET LOCAL statement_timeout = '{int(seconds * 1000)}ms'", ())
+            yield
+            execute_plain(connection, f"SET LOCAL statement_timeout = '{before}'", ())
+
+    def is_timeout(self, error: BaseException) -> bool:
+        return isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", None) == "57014"
+
+    @contextmanager
     def bounded_waits(self, execute: Execute, seconds: float) -> Iterator[None]:
         execute(f"SET LOCAL lock_timeout = '{int(seconds * 1000)}ms'")
         yield
@@ -105,6 +127,7 @@ class Sqlite(Brand):
     name = "sqlite"
     now = "strftime('%%Y-%%m-%%d %%H:%%M:%%f000', 'now')"
     begin = "BEGIN IMMEDIATE"
+    explain = "EXPLAIN QUERY PLAN"
     lock = ""
     skip = ""
     share_worker = ""
@@ -119,6 +142,12 @@ class Sqlite(Brand):
 
     def minus_column_seconds(self, instant: str, column: str) -> str:
         return f"strftime('%%Y-%%m-%%d %%H:%%M:%%f000', {instant}, printf('%%+.3f seconds', -{column}))"
+
+    def seconds_between(self, start: str, end: str) -> str:
+        return f"((julianday({end}) - julianday({start})) * 86400.0)"
+
+    def minute_of(self, instant: str) -> str:
+        return f"substr({instant}, 1, 16)"
 
     def lock_only(self, table: str) -> str:
         return ""
@@ -137,7 +166,7 @@ class Sqlite(Brand):
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
         # A deferred transaction that reads first may never write when somebody else did meanwhile.
-        execute_plain(connection, "DELETE FROM durable_tasks_openkey WHERE 0", ())
+        execute_plain(connection, f"DELETE FROM {KEYS} WHERE 0", ())
 
     def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
         options = connection.settings_dict.get("OPTIONS", {})
@@ -165,82 +194,15 @@ class Sqlite(Brand):
         """Do nothing: there is no socket, and the busy timeout ends a wait."""
 
     @contextmanager
-    def bounded_waits(self, execute: Execute, seconds: float) -> Iterator[None]:
-        yield  # beginning was the only wait
+    def bounded_reads(self, connection: BaseDatabaseWrapper, seconds: float) -> Iterator[None]:
+        yield  # it has no such bound, and a transaction might hold up its one writer
 
-
-class MySQL(Brand):
-    """MariaDB and MySQL."""
-
-    name = "mysql"
-    now = "UTC_TIMESTAMP(6)"
-    begin = "START TRANSACTION"
-    lock = "FOR UPDATE"
-    share_worker = " LOCK IN SHARE MODE"
-    # Left to itself the optimizer reads (status, due_at), sorts, and locks every due row before it takes the first few.
-    in_ready_order = " FORCE INDEX (dtd_run_ready)"
-    transient_codes = frozenset({1205, 1213, 1020})
-
-    def literal_instant(self, value: datetime) -> str:
-        return f"TIMESTAMP'{value.replace(tzinfo=None).isoformat(sep=' ', timespec='microseconds')}'"
-
-    def plus_seconds(self, instant: str) -> str:
-        return f"DATE_ADD({instant}, INTERVAL %s * 1000000 MICROSECOND)"
-
-    def minus_column_seconds(self, instant: str, column: str) -> str:
-        return f"DATE_SUB({instant}, INTERVAL {column} * 1000000 MICROSECOND)"
-
-    def lock_only(self, table: str) -> str:
-        return f"{self.lock}{self.skip}"  # MariaDB has no OF: the worker's row is locked as well
-
-    def uuid_parameter(self, value: UUID, *, native: bool) -> Any:
-        return str(value) if native else value.hex
-
-    def instant_parameter(self, value: datetime) -> Any:
-        return value.replace(tzinfo=None)
-
-    def is_transient(self, error: BaseException) -> bool:
-        return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in self.transient_codes
-
-    def insert_unless_there(self, connection: BaseDatabaseWrapper, table: str, columns: str, values: str) -> str:
-        # Several that wait for one insert all inherit its gap when it is rolled back, and then wait for each other: a
-        # deadlock, which takes the caller's whole transaction along. So nobody waits; who finds the name taken comes again.
-        at_once = (
-            "SET STATEMENT innodb_lock_wait_timeout=0 FOR " if getattr(connection, "mysql_is_mariadb", False) else ""
-        )
-        return f"{at_once}INSERT IGNORE INTO {table} ({columns}) VALUES ({values})"
-
-    def survives(self, error: BaseException) -> bool:
-        return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] == 1205  # the wait for a lock
-
-    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
-        """Do nothing: whoever looks may write."""
-
-    def prepare_private(self, connection: BaseDatabaseWrapper) -> None:
-        options = connection.settings_dict.get("OPTIONS", {})
-        connection.settings_dict["OPTIONS"] = {**options, "isolation_level": "read committed"}
-
-    def tune_private(self, connection: BaseDatabaseWrapper, *, is_direct: bool | None) -> None:
-        if getattr(connection, "mysql_is_mariadb", False):  # MySQL has no such limit
-            execute_plain(connection, "SET SESSION idle_transaction_timeout = %s", (int(IDLE_SECONDS),))
-
-    def cut(self, connection: BaseDatabaseWrapper) -> None:
-        raw: Any = connection.connection
-        inner = getattr(raw, "_sock", None)
-        if inner is not None:
-            with contextlib.suppress(OSError):
-                inner.shutdown(socket.SHUT_RDWR)
+    def is_timeout(self, error: BaseException) -> bool:
+        return False
 
     @contextmanager
     def bounded_waits(self, execute: Execute, seconds: float) -> Iterator[None]:
-        # There is no bound for one transaction: the session's is put back, since the connection is the user's.
-        before = execute("SELECT @@SESSION.innodb_lock_wait_timeout")[0][0]
-        execute(f"SET SESSION innodb_lock_wait_timeout = {max(1, int(seconds))}")
-        try:
-            yield
-        finally:
-            with contextlib.suppress(DatabaseError):  # a connection that broke is not used again
-                execute(f"SET SESSION innodb_lock_wait_timeout = {int(before)}")
+        yield  # beginning was the only wait
 
 
 _BRANDS = {brand.name: brand() for brand in (PostgreSQL, Sqlite, MySQL)}

@@ -6,22 +6,22 @@ from collections.abc import Iterable
 
 from django.db import connections
 
-from .listening import CHANNEL
 from .session import Session
 
 
 def can_notify(using: str) -> bool:
-    """Tell whether the database of an alias carries notifications; connects to nothing."""
-    return connections[using].vendor == "postgresql"
+    """Tell whether the database of an alias carries notifications; connects to nothing.
+
+    An alias that is none carries none: the system check tells what is wrong with it.
+    """
+    return using in connections.settings and connections[using].vendor == "postgresql"
 
 
-def notify(session: Session, queue_names: Iterable[str]) -> None:
-    """Notify the listeners of the database, once for each queue.
+def notify(session: Session, channel: str, words: Iterable[str]) -> None:
+    """Notify those who listen to a channel of the database, once for each word (of at most 7,999 bytes).
 
     A hint need not survive the server, so its commit waits for no disk. That is set for this transaction only, because
     poolers share sessions.
     """
-    for queue_name in queue_names:
-        session.execute(
-            "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)", (CHANNEL, queue_name)
-        )
+    for word in words:
+        session.execute("SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)", (channel, word))

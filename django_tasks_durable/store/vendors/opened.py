@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,6 +22,19 @@ def opened() -> list[BaseDatabaseWrapper]:
     if known is None:
         known = _here.connections = list(connections.all(initialized_only=True))
     return known
+
+
+def is_closed(raw: Any) -> bool:
+    """Tell, without a query, whether a driver's connection was closed behind Django's back."""
+    try:
+        # Each driver has one of these; the last raises on one that is closed.
+        if (closed := getattr(raw, "closed", None)) is not None:
+            return bool(closed)
+        if (is_open := getattr(raw, "open", None)) is not None:
+            return not is_open
+        return bool(raw.total_changes < 0)
+    except Exception:
+        return True
 
 
 def _note(sender: object, connection: BaseDatabaseWrapper, **_: object) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from .brand import execute_plain
 
 PREPARE_AFTER = 2
 # What libpq calls a connection that is in no transaction (PQTRANS_IDLE).
@@ -22,6 +25,22 @@ def tune(connection: BaseDatabaseWrapper, *, is_direct: bool | None) -> None:
     raw: Any = connection.connection
     direct = _reaches_server(raw) if is_direct is None else is_direct
     raw.prepare_threshold = PREPARE_AFTER if direct else None
+    _read_instants_quickly(connection)
+
+
+def _read_instants_quickly(connection: BaseDatabaseWrapper) -> None:
+    """Take a loader of instants that costs a fifth of Django's, which a claim would call four times a run."""
+    from psycopg import adapt  # only where this brand is in use
+
+    class InstantLoader(adapt.Loader):
+        # Django registers its own on every cursor unless it finds the zone of the connection here.
+        timezone = connection.timezone
+
+        def load(self, data: Any) -> datetime:
+            return datetime.fromisoformat(str(data, "ascii"))
+
+    raw: Any = connection.connection
+    raw.adapters.register_loader("timestamptz", InstantLoader)
 
 
 def begin(connection: BaseDatabaseWrapper, idle_seconds: float) -> None:
@@ -39,9 +58,7 @@ def execute_prepared(connection: BaseDatabaseWrapper, sql: str, parameters: Sequ
     """
     connection.ensure_connection()
     if connection.execute_wrappers or connection.queries_logged or not _is_direct(connection):
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return cursor.fetchall() if cursor.description else []
+        return execute_plain(connection, sql, parameters)
     from psycopg import Cursor  # only where this brand is in use
 
     connection.validate_no_broken_transaction()
@@ -51,6 +68,25 @@ def execute_prepared(connection: BaseDatabaseWrapper, sql: str, parameters: Sequ
     with connection.wrap_database_errors, Cursor(raw) as cursor:
         cursor.execute(sql, parameters, prepare=True)
         return cursor.fetchall() if cursor.description else []
+
+
+def execute_on_own(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run a statement on a connection of the worker's own, with the one cursor that it has.
+
+    A cursor of Django's for each statement, and the driver's under it, cost nearly as much as sending the statement.
+    """
+    if connection.execute_wrappers or connection.queries_logged:
+        return execute_plain(connection, sql, parameters)
+    with connection.wrap_database_errors:
+        cursor = _own_cursor(connection.connection).execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+def _own_cursor(raw: Any) -> Any:
+    cursor = getattr(raw, "durable_cursor", None)
+    if cursor is None or cursor.closed:
+        cursor = raw.durable_cursor = raw.cursor()
+    return cursor
 
 
 @contextmanager

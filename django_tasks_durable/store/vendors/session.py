@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasks_durable.primitives import clock
 
-from .brand import Brand
+from .brand import Brand, execute_plain
 from .brands import brand_of
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class Session:
         self.is_direct = is_direct
         self.brand: Brand = brand_of(connection)
         self._tuned: object = None
+        self._is_open = False
 
     @property
     def alias(self) -> str:
@@ -47,6 +48,11 @@ class Session:
     @cached_property
     def _stores_native_uuids(self) -> bool:
         return self.connection.features.has_native_uuid_field
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction is open, so that another could only be a part of it."""
+        return self._is_open if self.is_private else bool(self.connection.in_atomic_block)
 
     def now_at(self) -> datetime:
         """Ask the database what time it is."""
@@ -75,14 +81,12 @@ class Session:
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows, if it has any."""
+        if not self.is_private:
+            return execute_plain(self.connection, sql, parameters)
         self._tune()
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return cursor.fetchall() if cursor.description else []
+        return self.brand.execute_on_own(self.connection, sql, parameters)
 
     def _tune(self) -> None:
-        if not self.is_private:
-            return
         self.connection.ensure_connection()
         if self._tuned is not self.connection.connection:
             self._tuned = self.connection.connection
@@ -121,11 +125,14 @@ class Session:
     def _own_transaction(self) -> Iterator[None]:
         self._tune()
         self.brand.begin_private(self.connection)
+        self._is_open = True
         try:
             yield
         except BaseException:
             self._roll_back()
             raise
+        finally:
+            self._is_open = False
         self.execute("COMMIT")
 
     def _roll_back(self) -> None:
@@ -141,6 +148,14 @@ class Session:
     def survives(self, error: BaseException) -> bool:
         """Tell whether the open transaction can go on, and try again, once it is back at the savepoint before an error."""
         return self.brand.survives(error)
+
+    def bounded_reads(self, seconds: float) -> AbstractContextManager[None]:
+        """Bound how long each statement on Django's connection may take, where the database can; see is_timeout()."""
+        return self.brand.bounded_reads(self.connection, seconds)
+
+    def is_timeout(self, error: BaseException) -> bool:
+        """Tell whether a statement was ended because it took longer than it was allowed."""
+        return self.brand.is_timeout(error)
 
     def begin_writing(self) -> None:
         """Let an open transaction become one that writes before it has looked at anything."""

@@ -25,7 +25,7 @@ def serve(screen: Screen, children: Children, port: int) -> None:
     ]
     _wait_until_up(port, running)
     screen.line()
-    screen.line(f"The site is up: http://{HOST}:{port}/ (user {user}, password {password}). Ctrl-C ends it.")
+    screen.line(f"The site is up: http://{HOST}:{port}/airports/ (user {user}, password {password}). Ctrl-C ends it.")
     try:
         while True:
             for child in running:

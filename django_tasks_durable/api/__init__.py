@@ -1,0 +1,1 @@
+"""Tasks over REST, for programs and pages: ``path("api/tasks/", include("django_tasks_durable.api.urls"))``."""

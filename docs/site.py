@@ -1,0 +1,43 @@
+"""What the site builder does beside building: the pages of the repository's root belong to the site, too."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOT_PAGES = {name: f"project/{name}" for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")}
+LINK = re.compile(r"\]\((?!\w+:|#|/)([^)#\s]+)((?:#[^)\s]+)?)\)")
+# What begins a fence here after the language is for the tests, and means something else to the highlighter.
+FENCE = re.compile(r"^```(\w+) [\w-]+$", re.MULTILINE)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages of the root."""
+    for name, place in ROOT_PAGES.items():
+        files.append(File.generated(config, place, content=(ROOT / name).read_text()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Lead links to where their pages are on the site."""
+    place = PurePosixPath(page.file.src_uri)
+    home = PurePosixPath("docs") / place if str(place) not in ROOT_PAGES.values() else PurePosixPath(place.name)
+
+    def led(found: re.Match[str]) -> str:
+        target = os.path.normpath(home.parent / found[1])
+        if target in ROOT_PAGES:
+            target = ROOT_PAGES[target]
+        elif target.startswith("docs/"):
+            target = target.removeprefix("docs/")
+        elif target == "docs":
+            target = "index.md"
+        else:
+            return found[0]
+        return f"]({os.path.relpath(target, place.parent)}{found[2]})"
+
+    return FENCE.sub(r"```\1", LINK.sub(led, markdown))

@@ -1,0 +1,44 @@
+"""Measure what people wait for: `python -m tests.benchmarks admin [--runs 1000000] [--repeat 15] [--most-ms 300]`, and
+`python -m tests.benchmarks live [--db sqlite] [--clients 1000] [--events 100] [--server uvicorn]`.
+
+On the PostgreSQL that DATABASE_URL names, else on the embedded one; in a database of its own, which goes again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tests import servers
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure one scene. Return 0 when every figure is within its bound."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__, allow_abbrev=False)
+    parser.add_argument("scene", choices=["admin", "live"])
+    parser.add_argument("--runs", type=int, default=1_000_000, help="how many runs the table holds")
+    parser.add_argument("--repeat", type=int, default=15, help="how often each page is opened")
+    parser.add_argument("--most-ms", type=float, default=300.0, help="what a page may take at the median")
+    parser.add_argument(
+        "--db", choices=["postgresql", "sqlite"], default="postgresql", help="where the runs of live lie"
+    )
+    parser.add_argument("--clients", type=int, default=1000, help="how many browsers listen at once")
+    parser.add_argument("--events", type=int, default=100, help="how many commits are listened for")
+    parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne", help="what serves the WebSockets")
+    options = parser.parse_args(arguments)
+    with servers.sqlite() if options.db == "sqlite" else servers.postgresql() as url:
+        os.environ["DATABASE_URL"] = url
+        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+        import django
+
+        django.setup()
+        from tests.benchmarks import admin, live  # need the settings
+
+        if options.scene == "live":
+            return live.measure(clients=options.clients, events=options.events, server=options.server)
+        return admin.measure(runs=options.runs, repeat=options.repeat, most_ms=options.most_ms)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

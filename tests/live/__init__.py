@@ -1,0 +1,1 @@
+"""What is told to programs while it happens."""
