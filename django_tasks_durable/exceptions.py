@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -272,13 +273,18 @@ class TakesNoMessages(NotWaiting):
 
 
 class AmbiguousResume(DurableError):
-    """Several waits are pending, so the answer must say by its token which one it is for."""
+    """Several waits are pending, so the answer must say which one it is for. ``waits`` are their (path, token) pairs."""
 
     code = "AMBIGUOUS_RESUME"
 
-    def __init__(self, run_id: UUID | str, tokens: list[str]) -> None:
-        self.run_id, self.tokens = run_id, tokens
-        super().__init__(f"Run {run_id} waits for {len(tokens)} answers; name one of the tokens {', '.join(tokens)}.")
+    def __init__(self, run_id: UUID | str, waits: Sequence[tuple[str, str]]) -> None:
+        self.run_id = run_id
+        self.paths, self.tokens = [path for path, _ in waits], [token for _, token in waits]
+        # A token lets whoever has it answer, and this text goes to logs: the paths tell people which is which.
+        super().__init__(
+            f"Run {run_id} waits for {len(waits)} answers, at {', '.join(self.paths)}; "
+            "name the one that you give by its token, which result.waits() tells."
+        )
 
 
 class AlreadyResolved(DurableError):

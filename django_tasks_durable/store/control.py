@@ -186,7 +186,7 @@ def _wait_for(change: Change, token: str | None, using: str) -> Wait:
     if not candidates:
         raise NotWaiting(run.id, change.state)
     if len(candidates) > 1:
-        raise AmbiguousResume(run.id, [wait.token for wait in candidates])
+        raise AmbiguousResume(run.id, [(wait.path, wait.token) for wait in candidates])
     return candidates[0]
 
 

@@ -100,7 +100,7 @@ class MemoryRun:
         if not candidates:
             raise NotWaiting(self.name, state)
         if len(candidates) > 1:
-            raise AmbiguousResume(self.name, [wait.token for wait in candidates])
+            raise AmbiguousResume(self.name, [(wait.path, wait.token) for wait in candidates])
         return candidates[0]
 
 

@@ -109,7 +109,7 @@ def asker(family: Sequence[Glance], token: str | None, path: str | None) -> tupl
         return next(of_token, run).run_id, token
     asking = [each for each in family if each.open_waits]
     if len(asking) > 1:
-        raise AmbiguousResume(run.name, [wait.token for each in asking for wait in each.open_waits])
+        raise AmbiguousResume(run.name, [(wait.path, wait.token) for each in asking for wait in each.open_waits])
     return (asking[0] if asking else run).run_id, None
 
 

@@ -35,12 +35,7 @@ def side_by_side(*acts: Act, patience: float = 60) -> list[Any]:
             connections.close_all()
 
     threads = [threading.Thread(target=perform, args=(place, act)) for place, act in enumerate(acts)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(patience)
-    if trouble:
-        raise next((error for error in trouble if not isinstance(error, threading.BrokenBarrierError)), trouble[0])
+    _finish(threads, trouble, patience)
     return answers
 
 
@@ -63,10 +58,18 @@ def crowd(size: int, act: Callable[[int], Any], *, patience: float = 120) -> lis
             connections.close_all()
 
     threads = [threading.Thread(target=perform, args=(number,)) for number in range(size)]
+    _finish(threads, trouble, patience)
+    return answers
+
+
+def _finish(threads: list[threading.Thread], trouble: list[BaseException], patience: float) -> None:
+    """Start the threads and wait until all have ended. Raise what one of them raised, or that one has not come to its end."""
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(patience)
     if trouble:
         raise next((error for error in trouble if not isinstance(error, threading.BrokenBarrierError)), trouble[0])
-    return answers
+    # What is looked at while an act still goes on proves nothing, and would be told as a broken promise.
+    if unfinished := sum(thread.is_alive() for thread in threads):
+        raise TimeoutError(f"{unfinished} of {len(threads)} acts have not ended within {patience:.0f} s.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from django_tasks_durable import testing
 from django_tasks_durable.models import TaskRun, Worker
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.snapshots import health
@@ -20,6 +22,13 @@ from .tasks import greet
 
 pytestmark = pytest.mark.django_db
 KNOWN = greet.module_path
+
+
+@pytest.fixture(autouse=True)
+def still() -> Iterator[None]:
+    """Stop the clock: ages are told in whole seconds, and a slow machine must not make them older."""
+    with testing.frozen():
+        yield
 
 
 def asked(*arguments: str) -> tuple[int, str]:
@@ -148,7 +157,7 @@ def test_stats_count_what_is_open_queue_by_queue() -> None:
     assert {name: queues["slow"][name] for name in ("due", "later", "held", "waiting", "workers_alive")} == {
         "due": 1, "later": 1, "held": 0, "waiting": 0, "workers_alive": 1
     }  # fmt: skip
-    assert 59 <= queues["slow"]["oldest_due_seconds"] < 70
+    assert queues["slow"]["oldest_due_seconds"] == pytest.approx(60, abs=0.01)
     assert {name: queues["default"][name] for name in ("due", "held", "waiting", "workers_alive")} == {
         "due": 0, "held": 1, "waiting": 1, "workers_alive": 0
     }  # fmt: skip

@@ -253,7 +253,7 @@ def test_of_several_questions_the_token_says_which() -> None:
 
     bench = Bench(body)
     bench.slice()
-    with pytest.raises(AmbiguousResume):
+    with pytest.raises(AmbiguousResume, match="branch:left/wait:interrupt, branch:right/wait:interrupt"):
         bench.answer(1)
     for wait in bench.run.open_waits:
         bench.answer(wait.path, token=wait.token)

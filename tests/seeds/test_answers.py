@@ -82,6 +82,7 @@ def test_without_a_token_there_must_be_one_question() -> None:
     with pytest.raises(AmbiguousResume) as refused:
         result.resume("yes")
     assert sorted(refused.value.tokens) == sorted(wait.token for wait in result.waits())
+    assert "branch:left/wait:interrupt" in str(refused.value)
     assert acts.everything() == before
     for wait in result.waits():
         result.resolve(wait.token, wait.path)

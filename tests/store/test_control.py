@@ -186,6 +186,8 @@ def test_of_several_open_questions_the_token_names_one() -> None:
     with pytest.raises(AmbiguousResume) as caught:
         control.resume(run.pk, 1, using=USING)
     assert caught.value.tokens == ["one", "two"]
+    assert caught.value.paths == list(Wait.objects.filter(run=run).order_by("id").values_list("path", flat=True))
+    assert ", ".join(caught.value.paths) in str(caught.value)
     control.resume(run.pk, 1, token="two", using=USING)
     control.resume(run.pk, 2, using=USING)
     assert dict(Wait.objects.filter(run=run).values_list("token", "answer")) == {"one": "2", "two": "1"}
