@@ -26,7 +26,7 @@ from .asking import WaitView, wait_view
 from .navigation import Navigated
 from .patience import patiently
 
-MOST_SHOWN = 50
+MOST_SHOWN = 25
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -29,7 +28,7 @@ from django_tasks_durable.snapshots.text import plain
 from . import acts, look, places, strip
 from . import page as pages
 from .answering import Bound
-from .columns import RunColumns, harmless
+from .columns import RunColumns
 from .filters import (
     ChannelFilter,
     EndedFilter,
@@ -120,10 +119,6 @@ class TaskRunAdmin(RunColumns, OverviewPage, Inbox, ModelAdmin):
                 "rows_url": reverse(self._name("rows"), current_app=self.admin_site.name),
             }
         return response
-
-    def action_checkbox(self, obj: TaskRun) -> SafeString:
-        """Return Django's own, which names the task to screen readers."""
-        return super().action_checkbox(harmless(obj))
 
     # --- the page
 

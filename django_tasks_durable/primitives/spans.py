@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from django.db import models
@@ -43,9 +42,7 @@ def quantile(histogram: Mapping[int, int], share: float) -> float | None:
     return float(begin_of(bucket) * 2 ** (inside / PER_DOUBLING))
 
 
-def merged(*histograms: Mapping[int, int]) -> Counter[int]:
-    """Add histograms up."""
-    total: Counter[int] = Counter()
-    for histogram in histograms:
-        total.update(histogram)
-    return total
+def add_up(total: dict[int, int], more: Mapping[int, int]) -> None:
+    """Add a histogram to a total."""
+    for bucket, number in more.items():
+        total[bucket] = total.get(bucket, 0) + number
