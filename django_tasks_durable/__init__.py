@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .engine.portable import validate_snapshot as validate_snapshot
     from .live.forwarding import forward as forward
     from .primitives.channels import channel as channel
+    from .primitives.files import FileRef as FileRef
     from .store.database import DatabaseStore as DatabaseStore
     from .store.memory import MemoryStore as MemoryStore
 
@@ -80,6 +81,7 @@ _HOMES = {
     "DatabaseStore": "store.database",
     "DurableBackend": "backend",
     "DurableTask": "authoring.tasks",
+    "FileRef": "primitives.files",
     "KeptSnapshot": "engine.portable",
     "MemorySnapshots": "engine.portable",
     "MemoryStore": "store.memory",
@@ -148,6 +150,7 @@ __all__ = [
     "DatabaseStore",
     "DurableBackend",
     "DurableTask",
+    "FileRef",
     "KeptSnapshot",
     "MemorySnapshots",
     "MemoryStore",

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.utils.module_loading import import_string
 
@@ -23,6 +24,7 @@ from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, 
 from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
 from django_tasks_durable.executors.base import THREAD, executor_of, factory_of, unfit_for
+from django_tasks_durable.primitives import sealing
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
@@ -38,6 +40,7 @@ def register() -> None:
     checks.register(check_executors, TAG)
     checks.register(check_schedules, TAG)
     checks.register(check_middleware, TAG)
+    checks.register(check_payload_codec, TAG)
     checks.register(check_doors, TAG)
     checks.register(check_time_zone, TAG)
     checks.register(check_live, TAG)
@@ -238,6 +241,21 @@ def check_schedule_rows(app_configs: object = None, databases: Sequence[str] | N
         for using, problems in found.items()
         for name, problem in problems.items()
     ]
+
+
+def check_payload_codec(app_configs: object = None, **kwargs: Any) -> Messages:
+    """Look at what seals the stored values."""
+    hint = "Make keys with Fernet.generate_key(), install django-tasks-durable[encryption], and see the guide's page Encryption."
+    try:
+        codec = sealing.codec_in_use()
+    except InvalidOptions:
+        return []  # Told by the backend.
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), hint=hint, id="durable_tasks.E051")]
+    if codec is None and any(options.payload_keys for _, options in _usable()):
+        said = "OPTIONS['payload_keys'] is given and nothing uses it: OPTIONS['payload_codec'] is empty."
+        return [checks.Error(said, hint=hint, id="durable_tasks.E051")]
+    return []
 
 
 def check_time_zone(app_configs: object = None, **kwargs: Any) -> Messages:

@@ -97,6 +97,13 @@ def _rest_part(name: str, value: Any) -> Any:
     return tuple(value)
 
 
+def _payload_keys(value: Any) -> tuple[str, ...]:
+    # A reader of its own, because a rule would print what it refuses.
+    if not isinstance(value, list | tuple) or not all(isinstance(key, str) and key for key in value):
+        raise ValueError("give a list of keys, each a str, the newest first.")
+    return tuple(value)
+
+
 def _are_paths(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(_is_path(path) for path in value)
 
@@ -167,6 +174,8 @@ class Options:
     global_concurrency: int | None = None
     queue_limits: Mapping[str, QueueLimits] = field(default_factory=dict)
     max_payload_bytes: int = 262_144
+    payload_codec: str = ""
+    payload_keys: tuple[str, ...] = field(default=(), repr=False)
     middleware: tuple[str, ...] = ()
     retention: RetentionPolicy = RetentionPolicy()
     redact_keys: tuple[str, ...] = (
@@ -300,6 +309,7 @@ _COERCIONS: dict[str, Callable[[Any], Any]] = {
     "redact_keys": tuple,
     "child_environment": tuple,
     "middleware": tuple,
+    "payload_keys": tuple,
     "retention": RetentionPolicy.of,
     "queue_limits": read_queue_limits,
     "expose": tuple,
@@ -310,6 +320,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "retention": RetentionPolicy.of,
     "rest": RestPolicy.of,
     "queue_limits": read_queue_limits,
+    "payload_keys": _payload_keys,
     "global_concurrency": lambda value: expect_count("global_concurrency", value),
 }
 
@@ -378,6 +389,10 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_payload_bytes": (
         lambda v: _is_count(v) and v <= HARD_PAYLOAD_BYTES,
         f"a whole number from 1 to {HARD_PAYLOAD_BYTES}",
+    ),
+    "payload_codec": (
+        lambda v: v == "" or _is_path(v),
+        "the dotted path of a codec, such as 'django_tasks_durable.encryption.FernetCodec', or ''",
     ),
     "middleware": (
         lambda v: isinstance(v, list | tuple) and all(isinstance(path, str) and "." in path for path in v),

@@ -34,6 +34,18 @@ class Unreadable(DurableError, ValueError):
         super().__init__(f"A stored {tag} cannot be read: {problem}")
 
 
+class FileChanged(DurableError):
+    """The file of a ``FileRef`` is not what was stored."""
+
+    code = "FILE_CHANGED"
+
+    def __init__(self, name: str, storage: str) -> None:
+        self.name, self.storage = name, storage
+        super().__init__(
+            f"The file {name!r} in the storage {storage!r} is not the one that was stored: its SHA-256 differs."
+        )
+
+
 class PayloadTooLarge(DurableError):
     """A value is larger than the limit that the settings give it."""
 
@@ -43,7 +55,7 @@ class PayloadTooLarge(DurableError):
         self.path, self.size, self.limit = path, size, limit
         super().__init__(
             f"{path} takes {size:,} bytes as JSON, the limit is {limit:,}. "
-            "Store it elsewhere and pass a reference, or raise OPTIONS['max_payload_bytes']."
+            "Store it as a file and pass a FileRef, or raise OPTIONS['max_payload_bytes']."
         )
 
 

@@ -61,6 +61,7 @@ MEANT: dict[str, dict[str, str]] = {
         "backend/exposure.py": "the settings name what is added to a call from outside by its dotted path",
         "conf.py": "the settings may name a class by its dotted path",
         "executors/base.py": "the settings name an executor by its dotted path",
+        "primitives/sealing.py": "the settings name the payload codec by its dotted path",
         "snapshots/policy.py": "the settings name who may see what by dotted paths",
     },
 }

@@ -65,9 +65,9 @@ class StateShape:
             raise InvalidState(self.workflow, f"{state!r} is no {self.kind.__qualname__}.")
         return {name: getattr(state, name) for name in self.fields if hasattr(state, name)}
 
-    def encode(self, state: Any, *, limit: int | None = None) -> str:
+    def text(self, state: Any, *, limit: int | None = None) -> str:
         """Return the JSON text of a state. Raise NotSerializable or PayloadTooLarge, naming the place."""
-        return codec.encode(self.parts(state), where="state", limit=limit)
+        return codec.text_of(self.parts(state), where="state", limit=limit)
 
     def decode(self, text: str) -> Any:
         """Make the state of JSON text again."""

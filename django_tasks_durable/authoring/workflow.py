@@ -171,7 +171,7 @@ class Workflow:
             workflow.attach(outside)
             yield workflow
             after = cls.task.encoded(workflow.state)
-            change.keep(None if after == before else after, outside.lines, wakes=outside.wakes)
+            change.keep(None if after == before else codec.seal(after), outside.lines, wakes=outside.wakes)
 
     @classmethod
     def _loaded(cls, standing: Any) -> tuple[Self, str]:

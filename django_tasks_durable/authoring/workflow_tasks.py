@@ -34,7 +34,7 @@ class WorkflowTask(DurableTask[..., Any]):
 
     def encoded(self, state: Any) -> str:
         """Return the JSON text of a state. Raise InvalidState, NotSerializable or PayloadTooLarge."""
-        return self.workflow.plan.shape.encode(state, limit=get_options(self.backend).max_payload_bytes)
+        return self.workflow.plan.shape.text(state, limit=get_options(self.backend).max_payload_bytes)
 
     def enqueue(self, state: Any = None) -> TaskResult[..., Any]:
         """Put a run of the workflow into the queue, in the caller's transaction."""

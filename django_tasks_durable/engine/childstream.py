@@ -116,7 +116,7 @@ def _opened(frame: Frame, key: str, run_id: UUID, after: int) -> Cursor:
                 _suspend(frame, cursor, _record(place, run_id, begun), is_held=True)
             return cursor
         seen = frame.scope.replay.along(place.path, SEEN)
-        point = _Point(**json.loads(seen[-1].value)) if seen else begun
+        point = _Point(**json.loads(codec.opened(seen[-1].value))) if seen else begun
         if rereads(place.path):
             return Cursor(frame, place, run_id, replace(begun, ended=False), len(seen))
         if seen:

@@ -195,7 +195,7 @@ def _success(frame: Frame, place: Place, fingerprint: str, text: str, partials: 
 
 
 def _failure(frame: Frame, place: Place, fingerprint: str, error: Exception, partials: Sequence[str]) -> SaveCheckpoint:
-    extras: dict[str, Any] = {"partials": [json.loads(text) for text in partials]} if partials else {}
+    extras: dict[str, Any] = {"partials": [json.loads(codec.opened(text)) for text in partials]} if partials else {}
     if within := frame.slice.failed_with(error):
         extras["within"] = within
     return records.failed(
@@ -210,7 +210,7 @@ def _again(frame: Frame, place: Place, decision: Replayed | ReplayedFailure) -> 
         for partial in remembered["partials"]:
             yield Emit(partial)
         return remembered["value"]
-    for partial in json.loads(decision.text).get("partials", ()):
+    for partial in json.loads(codec.opened(decision.text)).get("partials", ()):
         yield Emit(codec.decode(json.dumps(partial)))
     raise _failed_before(frame, place, decision)
 
@@ -224,7 +224,7 @@ def _settled_before(frame: Frame, place: Place, decision: Replayed | ReplayedFai
 def _failed_before(frame: Frame, place: Place, decision: ReplayedFailure) -> Exception:
     """Give the error of a call that failed. What failed inside it with that error shares its fate again."""
     error = codec.decode_error(decision.text)
-    for path in json.loads(decision.text).get("within", ()):
+    for path in json.loads(codec.opened(decision.text)).get("within", ()):
         frame.slice.remember(error, path)
     return frame.slice.remember(error, place.path)
 

@@ -86,7 +86,7 @@ class _Way:
     def of(cls, record: CheckpointRecord | None, now: datetime) -> _Way:
         if record is None:
             return cls(0, now, now)
-        told = json.loads(record.value)
+        told = json.loads(codec.opened(record.value))
         return cls(told["polls"], datetime.fromisoformat(told["begun"]), datetime.fromisoformat(told["due"]))
 
     def as_text(self) -> str:

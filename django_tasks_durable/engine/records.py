@@ -82,12 +82,14 @@ def patched(lease: Lease, place: Place, is_new: bool) -> SaveCheckpoint:
 
 def with_extras(text: str, **extras: Any) -> str:
     """Return the JSON text of an error with more beside it."""
-    return json.dumps({**json.loads(text), **extras}, separators=(",", ":")) if extras else text
+    if not extras:
+        return text
+    return codec.seal(json.dumps({**json.loads(codec.opened(text)), **extras}, separators=(",", ":")))
 
 
 def due_of(failed_try: CheckpointRecord) -> datetime | None:
     """Return when the try after this one is due."""
-    due = json.loads(failed_try.value).get("due")
+    due = json.loads(codec.opened(failed_try.value)).get("due")
     return datetime.fromisoformat(due) if due else None
 
 

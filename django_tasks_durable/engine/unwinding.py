@@ -99,7 +99,7 @@ class _Mark:
 
     @classmethod
     def read(cls, text: str) -> _Mark:
-        told = json.loads(text)
+        told = json.loads(codec.opened(text))
         return cls(plan=tuple(told["plan"]), raised=told["raised"], error=told["error"], forget=tuple(told["forget"]))
 
     def text(self) -> str:

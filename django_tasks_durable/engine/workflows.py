@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from django_tasks_durable.exceptions import DurableError
+from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import Level, StepKind
 from django_tasks_durable.primitives.writes import (
     Failed,
@@ -65,7 +66,8 @@ class Machine:
         self.visit = stage.visit or 1
         self.frame = self._framed()
         self._done: set[str] = set()
-        self._saved = stage.state
+        # What is sealed is another text each time, so states are compared as they are.
+        self._saved = None if stage.state is None else codec.opened(stage.state)
         shape = self.plan.shape
         state = shape.made(given.get("state", {})) if stage.state is None else shape.decode(stage.state)
         self.workflow = flow(state)
@@ -101,7 +103,7 @@ class Machine:
 
     def text(self) -> str:
         """Return the state as JSON text. Raise InvalidState, NotSerializable or PayloadTooLarge."""
-        return self.plan.shape.encode(self.workflow.state, limit=self.slice.limit)
+        return self.plan.shape.text(self.workflow.state, limit=self.slice.limit)
 
     def rewind(self, text: str) -> None:
         """Make the state what it was, unless it still is."""
@@ -113,7 +115,7 @@ class Machine:
         dressed = self.dressed(write)
         state = getattr(dressed, "state", None)
         if state is not None and state.state is not None:
-            self._saved = state.state
+            self._saved = codec.opened(state.state)
         return dressed
 
     def doubt(self) -> None:
@@ -143,7 +145,8 @@ class Machine:
         return None if text == self._saved else self._record(text, self.step, self.visit)
 
     def _record(self, text: str | None, step: str, visit: int) -> StateRecord:
-        return StateRecord(state=text, step=step, visit=visit, expected=self.slice.claimed.stage.version)
+        sealed = None if text is None else codec.seal(text)
+        return StateRecord(state=sealed, step=step, visit=visit, expected=self.slice.claimed.stage.version)
 
     # --- moving on
 
@@ -153,7 +156,7 @@ class Machine:
 
     def enter(self, record: StateRecord) -> None:
         """Stand at a step, on the state as it was stored."""
-        text = self.text() if record.state is None else record.state
+        text = self.text() if record.state is None else codec.opened(record.state)
         self._saved = text
         self.workflow.state = self.plan.shape.decode(text)
         self.planned, self.visit = self.plan.step(record.step), record.visit

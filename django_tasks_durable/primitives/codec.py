@@ -17,10 +17,13 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from django_tasks_durable.conf import HARD_PAYLOAD_BYTES
 from django_tasks_durable.exceptions import NotSerializable, PayloadTooLarge, Unreadable
 
 from .failures import decode_error, encode_error, error_record
+from .sealing import SEALED, codec_in_use, is_sealed, seal, unseal
 from .tags import DICT, INT, KINDS, PLAIN_INT_BITS, ModelReference, Refused, kind_of, type_name
 
 __all__ = [
@@ -32,8 +35,11 @@ __all__ = [
     "encode_error",
     "error_record",
     "fingerprint",
+    "opened",
     "readable",
     "round_trip",
+    "seal",
+    "text_of",
 ]
 
 MAX_DEPTH = 64
@@ -48,9 +54,20 @@ _dumps_sorted = json.JSONEncoder(
 ).encode
 # What a type's empty value is as text; most calls of most tasks have empty arguments and return None.
 _BARE = {type(None): "null", bool: "false", int: "0", list: "[]", dict: "{}"}
+# The engine asks whether there are arguments at all without decoding any.
+_NEVER_SEALED = frozenset(_BARE.values())
 
 
 def encode(value: Any, *, where: str = "value", limit: int | None = None) -> str:
+    """Return the text under which a value is stored: its JSON, sealed where the settings name a payload codec.
+
+    What is empty is never sealed. Raise what text_of() raises.
+    """
+    text = text_of(value, where=where, limit=limit)
+    return text if codec_in_use() is None or text in _NEVER_SEALED else seal(text)
+
+
+def text_of(value: Any, *, where: str = "value", limit: int | None = None) -> str:
     """Return the value as JSON text.
 
     Raise NotSerializable with the place of what cannot be stored (``value["rows"][3].when``), and PayloadTooLarge
@@ -69,7 +86,7 @@ def encode(value: Any, *, where: str = "value", limit: int | None = None) -> str
 
 
 def decode(text: str) -> Any:
-    """Return the value of JSON text that encode() made. Raise Unreadable when it cannot be made again here."""
+    """Return the value of a text that encode() or text_of() made. Raise Unreadable when it cannot be made again here."""
     # No tag without this, and it is the common case: then everything happens in C.
     if '"$' not in text:
         return json.loads(text)
@@ -85,6 +102,11 @@ def round_trip(value: Any, *, where: str = "value", limit: int | None = None) ->
     """Return the text of a value and the value that the text gives back."""
     text = encode(value, where=where, limit=limit)
     return text, decode(text)
+
+
+def opened(text: str) -> str:
+    """Return a stored text with nothing in it sealed any more. Raise Unreadable when nothing here opens it."""
+    return _dumps(json.loads(text, object_hook=_unsealed)) if is_sealed(text) else text
 
 
 def readable(text: str) -> Any:
@@ -190,6 +212,8 @@ def _made(pairs: dict[str, Any]) -> Any:
     (tag,) = pairs
     if not tag.startswith("$"):
         return pairs
+    if tag == SEALED:
+        return decode(unseal(pairs[tag]))
     kind = KINDS.get(tag)
     if kind is None:
         raise Unreadable(tag, "this version knows no such tag. Was it stored by a newer one?")
@@ -200,11 +224,24 @@ def _shown(pairs: dict[str, Any]) -> Any:
     if len(pairs) != 1:
         return pairs
     (tag,) = pairs
+    if tag == SEALED:
+        return _shown_sealed(pairs[tag])
     kind = KINDS.get(tag)
     try:
         return pairs if kind is None else kind.show(pairs[tag])
     except Exception:
         return pairs  # What is damaged is shown as it is stored.
+
+
+def _shown_sealed(payload: Any) -> Any:
+    try:
+        return readable(unseal(payload))
+    except (Unreadable, ImproperlyConfigured):
+        return "(encrypted: no key here opens it)"
+
+
+def _unsealed(pairs: dict[str, Any]) -> Any:
+    return json.loads(unseal(pairs[SEALED]), object_hook=_unsealed) if len(pairs) == 1 and SEALED in pairs else pairs
 
 
 class _Walk:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django_tasks_durable.exceptions import DurableError, StepFailed
 
+from .sealing import seal
 from .tags import class_path, find_class
 from .writes import ErrorRecord
 
@@ -36,9 +37,9 @@ def error_record(error: BaseException) -> ErrorRecord:
 def encode_error(error: BaseException) -> str:
     """Return an exception as JSON text:
 
-    its class, message, arguments, own attributes and cause, as far as they can be stored.
+    its class, message, arguments, own attributes and cause, as far as they can be stored. Sealed as a whole.
     """
-    return json.dumps(_told(error, set()), separators=(",", ":"))
+    return seal(json.dumps(_told(error, set()), separators=(",", ":")))
 
 
 def decode_error(text: str) -> Exception:
@@ -47,7 +48,9 @@ def decode_error(text: str) -> Exception:
     Its class must be imported already and be an Exception; a name in a row imports nothing.
     """
     try:
-        return _made(json.loads(text))
+        from . import codec
+
+        return _made(json.loads(codec.opened(text)))
     except (ValueError, TypeError, KeyError, AttributeError):
         return StepFailed("The error that was stored cannot be read any more.")
 
@@ -114,7 +117,7 @@ def _stored_or_none(value: Any) -> str | None:
     from . import codec  # The codec offers these functions as its own, so it imports this module first.
 
     try:
-        return codec.encode(value, limit=_STATE_BYTES)
+        return codec.text_of(value, limit=_STATE_BYTES)
     except Exception:
         return None  # What cannot be stored is left out; class and message are there in any case.
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .codec import opened
+
 LONGEST_NAME = 200
 _DIGEST = "sha256="
 
@@ -53,5 +55,5 @@ def key_of(kind: KeyKind, task_path: str, text: str) -> Key:
 
 def input_digest(task_path: str, args: str, kwargs: str) -> str:
     """Return what tells the input of one run from another's; the order in which names were given does not count."""
-    told = json.dumps([task_path, json.loads(args), json.loads(kwargs)], sort_keys=True)
+    told = json.dumps([task_path, json.loads(opened(args)), json.loads(opened(kwargs))], sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()

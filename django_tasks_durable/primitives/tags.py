@@ -24,6 +24,8 @@ from django.utils.duration import duration_iso_string
 
 from django_tasks_durable.exceptions import Unreadable
 
+from .files import FileRef
+
 # Longer ones travel as hexadecimal text: Python refuses to read or write more than 4300 decimal digits.
 PLAIN_INT_BITS = 4096
 
@@ -298,6 +300,12 @@ _EXACT: dict[type, Kind] = {
         lambda payload: f"base64:{payload}",
     ),
     ModelReference: _REFERENCE,
+    FileRef: Kind(
+        "$file",
+        lambda value, walk: [value.name, value.storage, value.size, value.sha256],
+        lambda payload: FileRef(*payload),
+        lambda payload: str(FileRef(*payload)),
+    ),
 }
 KINDS: dict[str, Kind] = {kind.tag: kind for kind in (*_EXACT.values(), _NAMED, _DATACLASS, INT, DICT)}
 

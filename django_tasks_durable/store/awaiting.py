@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.marks import SEEN
 from django_tasks_durable.primitives.status import CheckpointKind
 from django_tasks_durable.primitives.writes import Awaited, CheckpointRecord
@@ -45,11 +46,13 @@ def interest_in(checkpoints: Iterable[CheckpointRecord]) -> Interest:
         if record.kind not in OF_CHILDREN:
             continue
         try:
-            child = UUID(json.loads(record.value) if record.kind is CheckpointKind.SPAWN else record.fingerprint)
+            child = UUID(
+                json.loads(codec.opened(record.value)) if record.kind is CheckpointKind.SPAWN else record.fingerprint
+            )
             if record.kind is not CheckpointKind.STREAM:
                 (spawned if record.kind is CheckpointKind.SPAWN else joined).add(child)
                 continue
-            path, point = record.path.partition(SEEN)[0], json.loads(record.value)
+            path, point = record.path.partition(SEEN)[0], json.loads(codec.opened(record.value))
             streams[path] = child, int(point["after"]), UNBOUNDED if rereads(path) else PARTIALS_AT_ONCE
             if point["ended"]:
                 ended.add(path)

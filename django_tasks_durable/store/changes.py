@@ -17,6 +17,7 @@ from django_tasks_durable import signals
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.exceptions import InvalidTransition, PayloadTooLarge, RunNotFound
 from django_tasks_durable.models import Step, TaskRun
+from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import (
     FINISHED,
     Level,
@@ -143,7 +144,7 @@ def _locked(run_id: UUID, using: str) -> TaskRun:
 def check_size(what: str, text: str, run: TaskRun) -> None:
     """Raise PayloadTooLarge for text from outside that the run's settings do not take."""
     limit = get_options(run.backend).max_payload_bytes
-    if (size := len(text.encode())) > limit:
+    if (size := len(codec.opened(text).encode())) > limit:
         raise PayloadTooLarge(what, size, limit)
 
 

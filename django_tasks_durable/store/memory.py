@@ -237,7 +237,7 @@ class MemoryStore:
             run = self.find(run_id)
             wait = run.wait_for(token, path)
             if wait.answer is not None:
-                if wait.answer != answer:
+                if codec.opened(wait.answer) != codec.opened(answer):
                     raise AlreadyResolved(wait.token)
                 return run.status
             if wait.deadline is not None and self._is_late(wait):

@@ -43,7 +43,7 @@ def deliver(run_id: UUID, path: str, payload: Any, *, using: str, by: str = "") 
         early = Message.objects.using(using).filter(run_id=run_id, name=path).values_list("payload", flat=True).first()
         given = early if wait is None or wait.answer is None else wait.answer
         if given is not None:
-            if given != text:
+            if codec.opened(given) != codec.opened(text):
                 raise AlreadyResolved(path)
         elif run.status in FINISHED or Checkpoint.objects.using(using).filter(run_id=run_id, path=path).exists():
             raise NotWaiting(run_id, change.state)

@@ -12,6 +12,7 @@ from django.db.models import Q
 from django_tasks_durable.authoring.declarations import Declaration, declarations
 from django_tasks_durable.exceptions import ScheduleNotFound, TooManyTicks
 from django_tasks_durable.models import Schedule, Tick
+from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.policies import ScheduleSource, TickOutcome
 
 from . import ticks, vendors
@@ -117,9 +118,16 @@ def _insert(declaration: Declaration, using: str) -> None:
         Schedule.objects.using(using).bulk_create([row], ignore_conflicts=True)
 
 
+def _is_same(stored: Any, declared: Any) -> bool:
+    # What is sealed is another text each time.
+    return bool(stored == declared) or (
+        isinstance(stored, str) and isinstance(declared, str) and codec.opened(stored) == codec.opened(declared)
+    )
+
+
 def _follow(row: Schedule, declaration: Declaration, using: str) -> None:
     columns = _columns(declaration)
-    changes = {name: value for name, value in columns.items() if getattr(row, name) != value}
+    changes = {name: value for name, value in columns.items() if not _is_same(getattr(row, name), value)}
     if not changes and row.vanished_at is None:
         return
     with vendors.write_transaction(using):

@@ -23,7 +23,7 @@ FOREIGN = "foreign"
 
 def told(stored: str) -> dict[str, Any]:
     """Return error, cause and origin of a stored failure, as the snapshot that it came from told them if it came from one."""
-    failure = json.loads(stored)
+    failure = json.loads(codec.opened(stored))
     if isinstance(failure.get(FOREIGN), dict):
         return dict(failure[FOREIGN])
     error = {"name": _name_of(failure), "message": str(failure["message"])}
@@ -33,7 +33,7 @@ def told(stored: str) -> dict[str, Any]:
 def cause_of(thrown: object) -> dict[str, Any]:
     """Tell an exception with its causes; anything else by its type, its text of at most 1000 characters and its value."""
     if isinstance(thrown, BaseException):
-        return _chain(json.loads(codec.encode_error(thrown)))
+        return _chain(json.loads(codec.opened(codec.encode_error(thrown))))
     cause: dict[str, Any] = {"type": "thrown", "originalType": type(thrown).__name__}
     try:
         text = str(thrown)
@@ -43,7 +43,7 @@ def cause_of(thrown: object) -> dict[str, Any]:
     if len(text) > TEXT_LENGTH:
         cause["truncated"] = True
     try:
-        cause["value"] = json.loads(codec.encode(thrown, limit=TEXT_LENGTH))
+        cause["value"] = json.loads(codec.text_of(thrown, limit=TEXT_LENGTH))
     except DurableError:
         pass  # Its text must do.
     return cause

@@ -91,7 +91,7 @@ def transform_value(key: str, change: Callable[[Any], Any]) -> Migration:
             value = decoded(key, dumps(result["value"])) if is_ours else result["value"]
             is_call = result.get("kind") == "call"
             changed = {**value, "value": change(value["value"])} if is_call else change(value)
-            text = codec.encode(changed, where=key)
+            text = codec.text_of(changed, where=key)
             result["value"] = json.loads(text) if is_ours else changed
         return made
 

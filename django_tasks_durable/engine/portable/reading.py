@@ -117,7 +117,7 @@ class _Reader:
         kind = CheckpointKind(result["kind"])
         failed = not result["ok"]
         if failed:
-            text = dumps(result["failure"])
+            text = codec.seal(dumps(result["failure"]))
         elif kind is CheckpointKind.SLEEP:
             text = dumps(result["value"])
             decoded(path, text, _expect_instant)

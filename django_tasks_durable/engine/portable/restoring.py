@@ -241,6 +241,8 @@ def _is_to_be_tried_again(result: Mapping[str, Any], *, is_last: bool, status: s
 def _checkpoint(key: str, result: Mapping[str, Any], position: int, limit: int) -> CheckpointRecord:
     failed = not result["ok"]
     text = (
-        causes.stored(result) if failed else codec.encode(result["value"], where=f'$.steps["{key}"].value', limit=limit)
+        codec.seal(causes.stored(result))
+        if failed
+        else codec.encode(result["value"], where=f'$.steps["{key}"].value', limit=limit)
     )
     return CheckpointRecord(path=path_of(key), kind=CheckpointKind.STEP, position=position, failed=failed, value=text)

@@ -45,7 +45,7 @@ class Teller:
     def read(self, text: str, *, step: str, path: str = "value") -> Any:
         """Return the JSON of a stored text. Raise ValueError for a damaged one, unless lossy."""
         try:
-            return json.loads(text)
+            return json.loads(codec.opened(text))
         except (ValueError, RecursionError) as error:
             if not self.is_lossy:
                 raise ValueError(f"its text is damaged ({error})") from error
@@ -53,7 +53,7 @@ class Teller:
             return self._lose(path, ENCODE_FAILED)
 
     def _whole(self, value: Any, path: str) -> Any:
-        return json.loads(codec.encode(value, where=path, limit=self.limit))
+        return json.loads(codec.text_of(value, where=path, limit=self.limit))
 
     def _lose(self, path: str, reason: str) -> None:
         self.warnings.append({"type": "lossy_value", "stepId": self._step, "path": path, "reason": reason})
