@@ -22,6 +22,7 @@ JOURNEYS = ROOT / "tests" / "browser"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --quick, --seed-report for `python -m tests.seeds`, and what `python -m tests.browser` says."""
     parser.addoption("--quick", action="store_true", help="leave out the faults and what is marked slow")
+    parser.addoption("--nightly", action="store_true", help="add what repeats a kind of fault that runs on every push")
     parser.addoption("--seed-report", metavar="FILE", help="add the outcome of each seed row to a JSON file")
     parser.addoption("--browser", action="store_true", help="make the journeys in a real browser, too")
     parser.addoption("--headed", action="store_true", help="show the browser's windows")
@@ -54,6 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # A fault costs seconds each: MariaDB sees those that say they are about it.
         if vendor == "mysql" and marker is None and FAULTS in item.path.parents:
             item.add_marker(pytest.mark.skip(reason="not marked for MariaDB"))
+        if item.get_closest_marker("nightly") and not config.getoption("--nightly"):
+            item.add_marker(pytest.mark.skip(reason="repeats a kind of fault; python -m tests.faults --nightly"))
         if config.getoption("--quick") and (item.get_closest_marker("slow") or FAULTS in item.path.parents):
             item.add_marker(pytest.mark.skip(reason="slow, and this run is --quick"))
 

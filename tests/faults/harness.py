@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.db import close_old_connections, connection
+from django.utils import timezone
 
 from django_tasks_durable.models import Checkpoint, Step, TaskRun, Worker
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
+from tests.faults.nursery import Nursery, Nursling
 from tests.probe import journal
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,6 +35,7 @@ OPTIONS: dict[str, Any] = {
 }
 # A machine that many share may hold a process up for a while; a promise in seconds is measured from the rows instead.
 PATIENCE = 90.0
+AGES = timedelta(hours=1)
 LAST_LINE = {
     RunStatus.SUCCESSFUL: StepKind.SUCCEEDED,
     RunStatus.FAILED: StepKind.FAILED,
@@ -54,7 +58,7 @@ def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = PATI
 class RunningWorker:
     """One `runtasks` process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, name: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Nursling, log: Path, name: str) -> None:
         self.process = process
         self.log = log
         self.name = name
@@ -137,35 +141,40 @@ def _state(pid: int) -> str:
 class Yard:
     """Where workers are started; whoever is still there at the end is killed."""
 
-    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, environment: dict[str, str], folder: Path, nursery: Nursery) -> None:
         self.folder = folder
+        self.nursery = nursery
         self.journal = folder / "journal"
         self.environment = {**environment, journal.VARIABLE: str(self.journal)}
         self.workers: list[RunningWorker] = []
 
     def start(
-        self, *arguments: str, faults: str = "", options: dict[str, Any] | None = None, **more: str
+        self,
+        *arguments: str,
+        faults: str = "",
+        options: dict[str, Any] | None = None,
+        cold: bool = False,
+        **more: str,
     ) -> RunningWorker:
-        """Start `manage.py runtasks`, with crash points armed if asked for."""
+        """Start `manage.py runtasks`, with crash points armed if asked for; cold, if it must load its modules itself."""
         name = f"w{len(self.workers) + 1}"
         log = self.folder / f"{name}.log"
-        with log.open("wb") as words:
-            process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "runtasks", "--worker-id", name, *arguments],
-                cwd=ROOT,
-                env={
-                    **self.environment,
-                    "TEST_OPTIONS": json.dumps({**OPTIONS, **(options or {})}),
-                    "DURABLE_FAULTS": faults,
-                    **more,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=words,
-                stderr=subprocess.STDOUT,
-            )
+        command = [str(ROOT / "manage.py"), "runtasks", "--worker-id", name, *arguments]
+        environment = {
+            **self.environment,
+            "TEST_OPTIONS": json.dumps({**OPTIONS, **(options or {})}),
+            "DURABLE_FAULTS": faults,
+            **more,
+        }
+        process = _start_cold(command, environment, log) if cold else self.nursery.start(command, environment, log)
         worker = RunningWorker(process, log, name)
         self.workers.append(worker)
         return worker
+
+    def bury(self, worker: RunningWorker) -> None:
+        """Let the lease of a worker that has died end at once, where waiting for its end would prove nothing."""
+        worker.wait()
+        Worker.objects.filter(pid=worker.pid, dead_at=None).update(heartbeat_at=timezone.now() - AGES)
 
     def path(self, name: str) -> Path:
         """Name a file that lets a task through."""
@@ -189,6 +198,18 @@ class Yard:
             if worker.is_alive:
                 worker.process.kill()
             worker.process.wait()
+
+
+def _start_cold(command: list[str], environment: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as words:
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=words,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def run_of(run_id: UUID) -> TaskRun:

@@ -31,7 +31,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         """Look until told to stop."""
-        while not self.over.wait(0.01):
+        while not self.over.wait(0.02):
             self.most = max(self.most, TaskRun.objects.filter(concurrency_key="k", status__in=LEASED).count())
             self.looks += 1
         connections.close_all()
@@ -90,7 +90,7 @@ def test_a_storm_of_kills_neither_exceeds_a_limit_nor_loses_a_place(yard: Yard, 
         wait_until(lambda: held() or not open_runs(runs), f"something runs; {yard.story()}")
         victim = yard.workers[number]
         victim.send(signal.SIGKILL)
-        victim.wait()
+        yard.bury(victim)
         yard.start("--concurrency", "3")
     wait_end(yard, *runs)
     assert {run_of(run_id).status for run_id in runs} == {RunStatus.SUCCESSFUL}
@@ -106,7 +106,7 @@ def open_runs(runs: list[UUID]) -> int:
 def test_a_worker_that_dies_between_a_claim_and_its_end_leaks_no_place(yard: Yard, watch: Watch, point: str) -> None:
     runs = limited(tasks.add, 1, 2, count=5)
     doomed = yard.start("--concurrency", "4", faults=f"{point}:kill")
-    doomed.wait()
+    yard.bury(doomed)
     yard.start("--concurrency", "4")
     wait_end(yard, *runs)
     oracle(runs)

@@ -13,16 +13,23 @@ from tests.faults.harness import Yard, oracle, wait_end, wait_status
 from tests.probe import tasks
 from tests.store import acts
 
+POINTS = [
+    pytest.param("before_body", marks=pytest.mark.nightly),
+    "during_checkpoint",
+    "after_checkpoint",
+    pytest.param("during_outcome", marks=pytest.mark.nightly),
+]
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
 
 
-@pytest.mark.parametrize("point", ["before_body", "during_checkpoint", "after_checkpoint", "during_outcome"])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_worker_killed_while_it_receives_takes_each_message_once(yard: Yard, point: str) -> None:
     run_id = acts.enqueue(tasks.receives)
     for payload in ("one", "two", "three"):
         send(run_id, "news", payload)
     victim = yard.start("--concurrency", "1", faults=f"{point}:kill:1")
     assert victim.wait() == -signal.SIGKILL, victim.output
+    yard.bury(victim)
     yard.start("--concurrency", "1")
     (row,) = wait_end(yard, run_id)
 

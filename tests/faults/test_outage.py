@@ -19,6 +19,7 @@ from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import RunStatus
 from tests import embedded_postgres
 from tests.faults.harness import Yard, oracle, run_of, undisturbed_result, wait_end, wait_until
+from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy
 from tests.probe import journal, tasks
 from tests.probe.models import Effect
@@ -70,7 +71,7 @@ def _answers(server: embedded_postgres.Server) -> bool:
 
 
 @pytest.fixture
-def yard(own_database: str, tmp_path: Path) -> Iterator[Yard]:
+def yard(own_database: str, tmp_path: Path, nursery: Nursery) -> Iterator[Yard]:
     """Start workers on that database."""
     root = Path(__file__).resolve().parent.parent.parent
     yard = Yard(
@@ -82,6 +83,7 @@ def yard(own_database: str, tmp_path: Path) -> Iterator[Yard]:
             "PYTHONUNBUFFERED": "1",
         },
         tmp_path,
+        nursery,
     )
     yield yard
     yard.close()

@@ -22,6 +22,7 @@ def keep_alive(yard: Yard, *arguments: str, until: object) -> None:
     def look() -> bool:
         nonlocal worker
         if not worker.is_alive:
+            yard.bury(worker)
             worker = yard.start(*arguments)
         return until()  # type: ignore[operator]
 
@@ -67,7 +68,7 @@ def test_a_lost_run_is_marked_running_before_its_body_begins_again(yard: Yard) -
     run_id = acts.enqueue(tasks.poison)
     TaskRun.objects.filter(pk=run_id).update(crashes=1, deliveries=2)
     worker = yard.start("--concurrency", "1")
-    worker.wait()
+    yard.bury(worker)
     assert run_of(run_id).status == RunStatus.RUNNING
     yard.start()
     wait_end(yard, run_id)

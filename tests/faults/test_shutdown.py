@@ -29,7 +29,7 @@ def test_an_idle_worker_leaves_at_once(yard: Yard, number: signal.Signals) -> No
     assert "Traceback" not in worker.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
 def test_what_runs_may_end_within_the_grace(yard: Yard, number: signal.Signals) -> None:
     gate = yard.path("gate")
     run_id = acts.enqueue(tasks.blocks_at_gate, str(gate))
@@ -111,7 +111,7 @@ def test_a_signal_while_it_waits_for_the_database_ends_it(yard: Yard) -> None:
 def test_a_signal_during_startup_is_not_lost(yard: Yard, moment: int) -> None:
     """From the first line that it says on, whatever it is about to do."""
     run_id = acts.enqueue(tasks.echo, moment)
-    worker = yard.start()
+    worker = yard.start(cold=moment == 0)
     worker.wait_said("serves")
     for _ in range(moment * 50_000):
         pass  # a different moment each time, without a clock

@@ -35,6 +35,7 @@ def test_random_kills_cost_nothing_but_time(yard: Yard) -> None:
         wait_until(lambda kill=kill: ended() >= kill * RUNS // (KILLS + 2), f"the work goes on; {yard.story()}")
         victim = alive.pop(chance.randrange(len(alive)))
         victim.send(signal.SIGKILL)
+        yard.bury(victim)
         alive.append(yard.start("--concurrency", "2"))
     rows = wait_end(yard, *accepted)
 
