@@ -159,6 +159,7 @@ class Yard:
         """Start `manage.py runtasks`, with crash points armed if asked for; cold, if it must load its modules itself."""
         name = f"w{len(self.workers) + 1}"
         log = self.folder / f"{name}.log"
+        log.touch()
         command = [str(ROOT / "manage.py"), "runtasks", "--worker-id", name, *arguments]
         environment = {
             **self.environment,
