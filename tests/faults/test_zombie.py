@@ -27,6 +27,18 @@ from tests.store import acts
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
 
 POINTS = ["after_claim", "before_body", "after_effect", "after_checkpoint", "before_outcome"]
+# The others repeat what these show.
+EACH_PUSH = {
+    ("after_claim", "plain"),
+    ("after_effect", "plain"),
+    ("after_checkpoint", "atomic"),
+    ("before_outcome", "plain"),
+}
+CASES = [
+    pytest.param(point, kind, marks=() if (point, kind) in EACH_PUSH else pytest.mark.nightly)
+    for point in POINTS
+    for kind in ("plain", "atomic")
+]
 
 
 @pytest.mark.seed("TR-12")
@@ -95,8 +107,7 @@ def _stopped(yard: Yard, task: Any, faults: str) -> tuple[RunningWorker, UUID]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "atomic"])
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("point", "kind"), CASES)
 def test_a_worker_that_stands_still_at_any_point_writes_nothing_when_it_goes_on(
     yard: Yard, point: str, kind: str
 ) -> None:
