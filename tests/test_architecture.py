@@ -33,7 +33,7 @@ EMPTY_WORDS = re.compile(r"(^|_)(helpers?|utils?|managers?|misc|stuff|jobs?)(_|$
 MEANT: dict[str, dict[str, str]] = {
     "rows": {
         "backend/results.py": "asks whether the caller is inside a transaction, and touches no row",
-        "checks.py": "compares the settings of connections with what a worker needs of them",
+        "checks/__init__.py": "compares the settings of connections with what a worker needs of them",
         "executors/thread.py": "a thread that ends closes the connections that user code opened in it",
         "live/reading.py": "a thread that ends closes the connections that its reads opened",
         "live/tail.py": "a thread that ends closes the connections that its looks opened",
@@ -57,7 +57,7 @@ MEANT: dict[str, dict[str, str]] = {
         "authoring/middleware.py": "the settings name middleware by their dotted paths",
         "authoring/tasks.py": "a Task that is copied or sent to a child process finds itself, as Django has it",
         "api/base.py": "the settings may name classes of DRF by their dotted paths",
-        "checks.py": "what the options name is imported to see whether it can be",
+        "checks/__init__.py": "what the options name is imported to see whether it can be",
         "backend/exposure.py": "the settings name what is added to a call from outside by its dotted path",
         "conf.py": "the settings may name a class by its dotted path",
         "executors/base.py": "the settings name an executor by its dotted path",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_http_methods, require_POST
 
 from django_tasks_durable.backend.answering import expect_permitted
 from django_tasks_durable.backend.bodies import read_json
@@ -39,6 +41,8 @@ from django_tasks_durable.store import control, messages
 from . import forms
 from .opened import Opened, follow
 
+logger = logging.getLogger("django_tasks_durable.answers")
+
 BY_LINK = "link"
 BY_WEBHOOK = "webhook"
 LONGEST_QUESTION = 10_000
@@ -58,9 +62,34 @@ STATUSES: dict[type[DurableError], int] = {
 }
 
 
+View = Callable[[HttpRequest, str], HttpResponse]
+
+
+def _discreet(*methods: str) -> Callable[[View], View]:
+    """Keep the address, which is a key, out of the log of refused requests and of what a browser tells other sites.
+
+    Other methods are refused here: Django's own decorator writes the address of whom it refuses.
+    """
+
+    def around(view: View) -> View:
+        @wraps(view)
+        def discreet(request: HttpRequest, signed: str) -> HttpResponse:
+            response = view(request, signed) if request.method in methods else HttpResponseNotAllowed(methods)
+            response["Referrer-Policy"] = "no-referrer"
+            response["X-Robots-Tag"] = "noindex, nofollow"
+            if response.status_code >= 400:
+                logger.warning("An answer by a link was refused with %s", response.status_code)
+                response._has_been_logged = True  # type: ignore[attr-defined]
+            return response
+
+        return discreet
+
+    return around
+
+
+@_discreet("GET", "HEAD", "POST")
 @never_cache
 @csrf_protect
-@require_http_methods(["GET", "HEAD", "POST"])
 def approval(request: HttpRequest, signed: str) -> HttpResponse:
     """Show the question that a link leads to, and give it the answer that is posted. The first answer stands."""
     try:
@@ -80,9 +109,9 @@ def approval(request: HttpRequest, signed: str) -> HttpResponse:
     return render(request, "durable_tasks/answers/done.html")
 
 
-@never_cache
 @csrf_exempt
-@require_POST
+@_discreet("POST")
+@never_cache
 def webhook(request: HttpRequest, signed: str) -> HttpResponse:
     """Take the JSON that a program posts as the answer. The same again is accepted, another is refused."""
     try:

@@ -18,6 +18,9 @@ class Worker(models.Model):
     package_version = models.CharField(_("version"), max_length=32, default="", blank=True)
     started_at = models.DateTimeField(_("started"))
     heartbeat_at = models.DateTimeField(_("heartbeat"))
+    # The database has the defaults too: workers of the release before this one do not know these columns.
+    failed_heartbeats = models.PositiveIntegerField(default=0, db_default=0)
+    deaf_because = models.CharField(max_length=200, default="", db_default="", blank=True)
     dead_at = models.DateTimeField(_("declared dead"), null=True)
     stopped_at = models.DateTimeField(_("stopped"), null=True)
 

@@ -9,6 +9,7 @@ from typing import Any
 from django_tasks_durable.exceptions import DurableError, StepFailed
 
 from .sealing import seal
+from .secrets import without_secrets
 from .tags import class_path, find_class
 from .writes import ErrorRecord
 
@@ -25,11 +26,11 @@ def exception_path(error: BaseException) -> str:
 
 
 def error_record(error: BaseException) -> ErrorRecord:
-    """Tell an exception for people: without locals, cut to 8 kB, and storable whatever is in it."""
+    """Tell an exception for people: without locals and passwords of addresses, cut to 8 kB, and storable whatever is in it."""
     return ErrorRecord(
         exception_class_path=_clean(exception_path(error))[:255],
-        message=_message(error),
-        traceback=cut(_clean(_traceback(error)), TRACEBACK_BYTES),
+        message=without_secrets(_message(error)),
+        traceback=cut(without_secrets(_clean(_traceback(error))), TRACEBACK_BYTES),
         code=error.code if isinstance(error, DurableError) else "",
     )
 

@@ -19,7 +19,7 @@ from .hubs import hubs
 from .instants import now
 from .queues import QueueSnapshot, queues
 
-ERROR, WARNING, INFO = "error", "warning", "info"
+ERROR, WARNING, INFO = SEVERITIES = "error", "warning", "info"
 PATIENCE_SECONDS = 60
 SKEW_SECONDS = 2.0
 NAMED = 10
@@ -50,9 +50,11 @@ def is_reachable(*, using: str) -> bool:
 
 def diagnose(*, using: str, known: Collection[str]) -> list[Finding]:
     """Look for what keeps work from being done, the worst first. ``known`` are the paths of the tasks known here."""
+    crew = workers(using=using)
     found = [
         *_about_queues(queues(using=using)),
-        *_about_workers(workers(using=using)),
+        *_about_workers(crew),
+        *_about_listening(crew),
         *_about_names(using, known),
         *_about_lost_runs(using),
         *_about_deadlines(using),
@@ -60,7 +62,7 @@ def diagnose(*, using: str, known: Collection[str]) -> list[Finding]:
         *_about_clocks(using),
         *_about_hubs(using),
     ]
-    return sorted(found, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
+    return sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 def worker_condition(name: str, *, using: str) -> str | None:
@@ -113,6 +115,18 @@ def _about_workers(found: Sequence[WorkerSnapshot]) -> Iterator[Finding]:
                 message=f"{worker.id} on {worker.host} has been silent for {worker.heartbeat_age_seconds:.0f} s "
                 f"and holds {worker.held} task(s).",
                 hint="Any living worker takes them over after the lease; with none alive, start one.",
+            )
+
+
+def _about_listening(found: Sequence[WorkerSnapshot]) -> Iterator[Finding]:
+    for worker in found:
+        if worker.condition in ("alive", "late") and worker.deaf_because:
+            yield Finding(
+                code="WORKER_DEAF",
+                severity=WARNING,
+                message=f"{worker.id} on {worker.host} polls, because it cannot listen: {worker.deaf_because}",
+                hint="Tasks begin up to poll_seconds late. Behind a pooler in transaction mode name a direct alias in "
+                "OPTIONS['listen_database'], or set OPTIONS['listen'] to False.",
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Count as CountOf
 
 from django_tasks_durable.models import TaskRun, Wait, Worker
+from django_tasks_durable.primitives.secrets import without_secrets
 from django_tasks_durable.primitives.status import LEASED, RunStatus, State
 
 from .counting import Count
@@ -41,6 +42,8 @@ class WorkerSnapshot:
     condition: str
     held: int
     lapsed_seconds: float = 0.0
+    failed_heartbeats: int = 0
+    deaf_because: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the wire format."""
@@ -119,6 +122,8 @@ def worker(row: Worker, *, held: int) -> WorkerSnapshot:
         condition=_condition_of(row, age),
         held=held,
         lapsed_seconds=max(0.0, age - row.lease_seconds),
+        failed_heartbeats=row.failed_heartbeats,
+        deaf_because=without_secrets(row.deaf_because),
     )
 
 

@@ -88,6 +88,17 @@ def _about_workers(found: Sequence[house.WorkerSnapshot]) -> Iterator[Metric]:
         help="Workers by condition; a late one has missed its heartbeats.",
         samples=[({"condition": each}, conditions[each]) for each in CONDITIONS],
     )
+    living = [each for each in found if each.condition in ("alive", "late")]
+    yield _one(
+        "heartbeat_failures",
+        "Heartbeats of the living workers that failed since they started.",
+        sum(each.failed_heartbeats for each in living),
+    )
+    yield _one(
+        "workers_deaf",
+        "Living workers that poll although the database should wake them.",
+        sum(bool(each.deaf_because) for each in living),
+    )
     lapsed = [each for each in found if each.held and each.condition != "alive"]
     yield _one(
         "lost", "Tasks held by a worker whose lease has ended or that has left.", sum(each.held for each in lapsed)

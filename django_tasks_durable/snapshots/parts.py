@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django_tasks_durable.primitives import codec
+from django_tasks_durable.primitives.secrets import without_secrets
 from django_tasks_durable.primitives.status import CheckpointKind, Level, StepKind
 
 from .wire import Show, instant, unveiled
@@ -68,8 +69,8 @@ class ErrorSnapshot:
         # The door that shows an old or foreign row must open, so nothing is taken for granted here.
         return cls(
             exception_class_path=str(entry.get("exception_class_path", "")),
-            message=str(entry.get("message", "")),
-            traceback=str(entry.get("traceback", "")),
+            message=without_secrets(str(entry.get("message", ""))),
+            traceback=without_secrets(str(entry.get("traceback", ""))),
             code=str(entry.get("code", "")),
             attempt=entry.get("attempt"),
         )

@@ -15,6 +15,8 @@ from django.utils.module_loading import import_string
 
 from django_tasks_durable.conf import durable_aliases, get_options
 from django_tasks_durable.models import TaskRun
+from django_tasks_durable.primitives.secrets import MASK as MASK
+from django_tasks_durable.primitives.secrets import without_secrets
 
 from .shapes import Act
 
@@ -34,12 +36,8 @@ PERMISSIONS = {
     Act.FORK: "durable_tasks.fork_task",
 }
 
-MASK = "••••••"
 HIDDEN = "(hidden)"
 DEEPEST = 64
-
-# Who connects to a server, and with which password, as a traceback or an argument may tell it.
-_USER_OF_AN_ADDRESS = re.compile(r"(://)[^/\s:@]*:[^/\s@]+@")
 
 User = AbstractBaseUser | AnonymousUser
 
@@ -143,7 +141,7 @@ def _redact(value: Any, pattern: re.Pattern[str], depth: int) -> Any:
             }
         case list() | tuple():
             return [_redact(item, pattern, depth - 1) for item in value]
-        case str() if "://" in value:
-            return _USER_OF_AN_ADDRESS.sub(rf"\1{MASK}@", value)
+        case str():
+            return without_secrets(value)
         case _:
             return value

@@ -14,6 +14,7 @@ from django_tasks_durable.exceptions import RunNotFound
 from django_tasks_durable.models import Checkpoint, Step, TaskRun
 from django_tasks_durable.primitives.channels import told_in
 from django_tasks_durable.primitives.keys import KeyKind, key_of
+from django_tasks_durable.primitives.secrets import without_secrets
 from django_tasks_durable.primitives.status import (
     OPEN,
     RETRIABLE,
@@ -150,7 +151,7 @@ def _common(run: TaskRun) -> dict[str, Any]:
         "own_channels": told_in(run.options),
         "progress": Progress(
             percent=run.progress_percent,
-            label=run.progress_label,
+            label=without_secrets(run.progress_label),
             meta_text=run.progress_meta,
             updated_at=run.progress_at,
         ),
@@ -210,7 +211,7 @@ def line(step: Step) -> TimelineLine:
         level=Level(step.level),
         attempt=step.attempt,
         path=step.path,
-        message=step.message,
+        message=without_secrets(step.message),
         percent=step.percent,
         data_text=step.data,
         created_at=step.created_at,

@@ -61,13 +61,24 @@ class Beat:
     cancelled: tuple[tuple[UUID, int, str], ...] = ()
 
 
-def beat(session: Session, worker_id: str, *, holds_runs: bool = True, with_keys: Sequence[UUID] = ()) -> Beat:
+def beat(
+    session: Session,
+    worker_id: str,
+    *,
+    holds_runs: bool = True,
+    with_keys: Sequence[UUID] = (),
+    failures: int = 0,
+    deaf_because: str = "",
+) -> Beat:
     """Say that the worker lives, in one statement whatever it runs, and hear of cancellations if it holds any runs.
 
-    Those ``with_keys`` may have been superseded, which ends them at once.
+    Those ``with_keys`` may have been superseded, which ends them at once. ``failures`` are the heartbeats that have failed
+    so far, ``deaf_because`` is why the worker polls although it should be woken.
     """
     if not session.change(
-        f"UPDATE {WORKERS} SET heartbeat_at = {session.now} WHERE id = %s AND dead_at IS NULL", (worker_id,)
+        f"UPDATE {WORKERS} SET heartbeat_at = {session.now}, failed_heartbeats = %s, deaf_because = %s "
+        "WHERE id = %s AND dead_at IS NULL",
+        (failures, deaf_because[:200], worker_id),
     ):
         return Beat(alive=False)
     if not holds_runs:

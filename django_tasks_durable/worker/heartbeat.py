@@ -28,6 +28,7 @@ class Heartbeat:
         self.interval = worker.options.heartbeat_seconds
         self.patience = worker.options.lease_seconds * (1 - MARGIN)
         self.failures = 0
+        self.failures_in_all = 0
         self._stop = threading.Event()
         self._session: vendors.Session | None = None
         self._renewed_at = clock.monotonic()
@@ -61,13 +62,21 @@ class Heartbeat:
             with self.worker.writer.lock:
                 held = [run.claimed for run in self.worker.writer.held.values()]
             with_keys = [claimed.run_id for claimed in held if claimed.holds_keys]
-            heard = workers.beat(self._session, worker_id, holds_runs=bool(held), with_keys=with_keys)
+            heard = workers.beat(
+                self._session,
+                worker_id,
+                holds_runs=bool(held),
+                with_keys=with_keys,
+                failures=self.failures_in_all,
+                deaf_because=self.worker.deaf_because,
+            )
         except Exception as error:
             if self._session.brand.has_one_writer and self._session.is_transient(error):
                 # Somebody holds the one write lock for long. While he does, nobody can take this worker's runs either.
                 self._renewed_at = clock.monotonic()
                 return
             self.failures += 1
+            self.failures_in_all += 1
             logger.warning("Heartbeat %s of %s failed: %s", self.failures, worker_id, error)
             self._session.close()
             self._session = None

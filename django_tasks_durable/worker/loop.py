@@ -106,6 +106,11 @@ class Worker:
         self.stop()
 
     @property
+    def deaf_because(self) -> str:
+        """Why this worker polls although the database should wake it; empty while it hears."""
+        return next((waker.deaf_because for waker in self._wakers if waker.deaf_because), "")
+
+    @property
     def writer(self) -> Writer:
         """The worker's one writing thread."""
         return self._writer

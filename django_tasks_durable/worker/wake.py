@@ -21,6 +21,8 @@ class Waker(threading.Thread):
         self._hints = hints
         self._writer = writer
         self._stopping = threading.Event()
+        #: Why nothing is heard just now; empty while all is well.
+        self.deaf_because = ""
 
     def stop(self) -> None:
         """Listen no more."""
@@ -28,19 +30,19 @@ class Waker(threading.Thread):
 
     def run(self) -> None:
         """Listen until stopped; a lost connection is opened again, with polling meanwhile."""
-        delay, is_lost = 0.5, False
+        delay = 0.5
         while not self._stopping.is_set():
             try:
                 for hinted in self._hints.wait(self._stopping):
-                    if is_lost:
+                    if self.deaf_because:
                         logger.info("Listening for work again")
-                    delay, is_lost = 0.5, False
+                    delay, self.deaf_because = 0.5, ""
                     if hinted:
                         self._writer.wake()
             except Exception as error:
-                if not is_lost:
+                if not self.deaf_because:
                     logger.warning("Cannot listen for work (%s); polling meanwhile", error)
-                is_lost = True
+                self.deaf_because = str(error) or type(error).__name__
                 self._stopping.wait(delay)
                 delay = min(delay * 2, 30.0)
         self._hints.close()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client, override_settings
+from django.urls import reverse
 
 from django_tasks_durable.models import Checkpoint, Message, Step, TaskRun, Wait
 from django_tasks_durable.primitives import codec
@@ -205,6 +206,31 @@ def test_a_link_that_was_changed_leads_nowhere() -> None:
     with override_settings(SECRET_KEY="another"):
         assert Client().get(page).status_code == 404
     assert acts.everything() == before
+
+
+def test_a_link_outlives_a_new_key_for_as_long_as_the_old_one_is_a_fallback() -> None:
+    _, page = mailed()
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=["only-for-the-tests"]):
+        assert Client().get(page).status_code == 200
+
+
+def test_the_address_is_a_key_and_stands_in_no_log_and_no_door(caplog: pytest.LogCaptureFixture, root: Client) -> None:
+    (run, page), (_, hook) = mailed(permission="auth.change_user"), hooked()
+    signed = [address.rstrip("/").rpartition("/")[2] for address in (page, hook)]
+    for address in (page, hook, page[:-4] + "x/"):
+        response = Client().get(address)
+        assert response.status_code in (403, 404, 405)
+        assert response["Referrer-Policy"] == "no-referrer"
+        assert response["X-Robots-Tag"].startswith("noindex")
+    names = [record.name for record in caplog.records]
+    assert (names.count("django_tasks_durable.answers"), names.count("django.request")) == (3, 0)
+    for door in ("", "checkpoints/", "steps/", "waits/"):
+        for row in TaskRun.objects.all():
+            shown = root.get(f"/api/tasks/{row.pk}/{door}")
+            assert shown.status_code == 200
+            assert not any(each in shown.content.decode() for each in signed)
+    shown = root.get(reverse("admin:durable_tasks_taskrun_change", args=[run.pk])).content.decode()
+    assert not any(each in line for each in signed for line in (shown, caplog.text))
 
 
 # --- the webhook

@@ -180,3 +180,23 @@ def test_the_number_of_queries_does_not_grow_with_rows(django_assert_max_num_que
         a_running_run(task_path=KNOWN)
     with django_assert_max_num_queries(16):
         health.diagnose(using="default", known=[KNOWN])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "cure"),
+    [
+        ({"visible_to": "tests.nowhere.at_all"}, "E035", "dotted path"),
+        ({"channel_layer": "redis"}, "E034", "None"),
+        ({"executor": "nobody.knows"}, "E031", ""),
+        ({"expose": ["shop.tasks.*"]}, "W036", "tasks.py"),
+    ],
+)
+def test_what_the_settings_have_wrong_is_told_with_its_cure(
+    options: dict[str, Any], code: str, cure: str, settings: Any
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": "django_tasks_durable.DurableBackend", "OPTIONS": options}}
+    status, text = asked("doctor", "--json")
+    told = [finding for finding in json.loads(text)["findings"] if finding["code"] == code]
+    assert told, text
+    assert status == code.startswith("E")
+    assert cure in told[0]["hint"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from django.test import override_settings
 from django_tasks_durable import checks as house_checks
 from django_tasks_durable import cron, task
 from django_tasks_durable.authoring import registry
+from django_tasks_durable.checks import deployment
 from django_tasks_durable.compat import TASKS_LOGGER, Task, restore
 from django_tasks_durable.store.vendors import fitness
 from tests.probe import tasks
@@ -210,9 +214,17 @@ class Asked(Connection):
         return (self.answers[self.asked],)
 
 
-def postgresql(version: str = "150004", encoding: str = "UTF8") -> Asked:
+def postgresql(version: str = "150004", encoding: str = "UTF8", pooled: bool = False) -> Asked:
     """Be a PostgreSQL server."""
-    return Asked("postgresql", {"SHOW server_version_num": version, "SHOW server_encoding": encoding})
+    # Its process is number 7, and so says whoever answers the connection, unless that is a pooler.
+    raw = SimpleNamespace(info=SimpleNamespace(backend_pid=99 if pooled else 7), cursor=lambda: raw)
+    raw.execute = lambda sql: SimpleNamespace(fetchone=lambda: (7,))
+    return Asked(
+        "postgresql",
+        {"SHOW server_version_num": version, "SHOW server_encoding": encoding},
+        connection=raw,
+        ensure_connection=lambda: None,
+    )
 
 
 def sqlite(version: str = "3.37.0", journal: str = "wal") -> Asked:
@@ -220,9 +232,17 @@ def sqlite(version: str = "3.37.0", journal: str = "wal") -> Asked:
     return Asked("sqlite", {"SELECT sqlite_version()": version, "PRAGMA journal_mode": journal})
 
 
-def mysql(version: tuple[int, ...], mariadb: bool, engine: str = "InnoDB", charset: str = "utf8mb4") -> Asked:
+def mysql(
+    version: tuple[int, ...], mariadb: bool, engine: str = "InnoDB", charset: str = "utf8mb4", **limits: int
+) -> Asked:
     """Be a MariaDB or MySQL server."""
-    answers = {"SELECT @@default_storage_engine": engine, "SELECT @@character_set_database": charset}
+    answers = {
+        "SELECT @@default_storage_engine": engine,
+        "SELECT @@character_set_database": charset,
+        "SELECT @@innodb_lock_wait_timeout": limits.get("lock_wait", 10),
+        "SELECT @@max_allowed_packet": limits.get("packet", 524_288),
+        fitness.STRAY_TABLES: limits.get("strays", 0),
+    }
     return Asked("mysql", answers, mysql_version=version, mysql_is_mariadb=mariadb)
 
 
@@ -243,11 +263,61 @@ def mysql(version: tuple[int, ...], mariadb: bool, engine: str = "InnoDB", chars
         (mysql((5, 7, 44), False), ["E008"]),
         (mysql((11, 4, 2), True, engine="MyISAM"), ["E008"]),
         (mysql((11, 4, 2), True, charset="latin1"), ["W004"]),
+        (mysql((11, 4, 2), True, strays=1), ["E008"]),
+        (mysql((11, 4, 2), True, lock_wait=11), ["W010"]),
+        (mysql((11, 4, 2), True, packet=524_287), ["W011"]),
+        (postgresql(pooled=True), ["W009"]),
         (Connection("oracle"), []),
     ],
 )
 def test_a_server_is_judged_by_its_own_word(connection: Any, expected: list[str]) -> None:
-    assert [finding.id for finding in fitness.by_asking(connection)] == expected
+    found = fitness.by_asking(connection, listens=True, lease_seconds=30, payload_bytes=262_144)
+    assert [finding.id for finding in found] == expected
+    assert all(finding.hint for finding in found)
+
+
+def test_a_pooler_is_nothing_to_workers_that_do_not_listen_through_it() -> None:
+    assert fitness.by_asking(postgresql(pooled=True), listens=False, lease_seconds=30, payload_bytes=1) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, ["I019"]),
+        ({"retention": {"successful": 86_400}}, []),
+        ({"retention": {"successful": 1}, "base_url": "http://shop.example"}, ["W018"]),
+        ({"retention": {"successful": 1}, "base_url": "https://shop.example"}, []),
+    ],
+)
+def test_what_surrounds_the_tasks_is_looked_at_before_it_goes_to_production(
+    change: dict[str, Any], expected: list[str], settings: Any
+) -> None:
+    settings.TASKS = {"default": {"BACKEND": OURS, "OPTIONS": change}}
+    settings.ALLOWED_HOSTS = ["shop.example"]
+    assert ids(deployment.check_surroundings()) == expected
+    settings.ALLOWED_HOSTS = ["*"]
+    assert ids(deployment.check_surroundings()) == ["W021", *expected]
+
+
+@pytest.mark.parametrize(
+    ("version", "is_mended"), [((5, 2, 7), False), ((5, 2, 8), True), ((6, 0, 0), True), ((6, 1, 0), True)]
+)
+def test_a_django_with_a_known_hole_is_warned_of(
+    version: tuple[int, ...], is_mended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("django.VERSION", (*version, "final", 0))
+    assert ("W020" in ids(deployment.check_surroundings())) is not is_mended
+
+
+def test_no_two_checks_share_an_id_across_files() -> None:
+    """An id is what somebody silences: one that means two things silences both."""
+    package = Path(house_checks.__file__).parent
+    used = [
+        (id, file.name)
+        for file in [*package.glob("*.py"), package.parent / "backend" / "advice.py", Path(fitness.__file__)]
+        for id in set(re.findall(r"[EWI]0\d\d", file.read_text()))
+    ]
+    assert sorted(id for id, _ in used) == sorted({id for id, _ in used})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from django.test import Client as SyncClient
 from django_tasks_durable.live.tracker import Tracker
 from django_tasks_durable.primitives.status import RunStatus, StepKind
 from tests.doors.rows import a_run, a_waiting_run, later
+from tests.doors.test_secrets import a_leaky_run, looked_for
 
 from .client import assert_equals_the_database, write
 
@@ -90,6 +91,16 @@ async def test_a_stream_says_what_the_websocket_says(browser: AsyncClient) -> No
     tracker.apply(told)
     await sync_to_async(assert_equals_the_database)(tracker, run.pk)
     await source.chunks.aclose()
+
+
+def test_a_stream_tells_no_secret(fast: None, operator: User) -> None:
+    a_leaky_run()
+    client = SyncClient()
+    client.force_login(operator)
+    source = Source(client.get("/api/tasks/stream/", {"steps": 50}))
+    told = json.dumps(source.next_sync())
+    assert "in-the-open" in told
+    looked_for("the stream", told)
 
 
 async def test_a_stream_goes_on_behind_the_positions_in_its_address(browser: AsyncClient) -> None:

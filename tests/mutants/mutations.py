@@ -177,7 +177,7 @@ MUTANTS = [
     ),
     _mutant(
         "a heartbeat brings a dead worker back to life",
-        (STORE + "workers.py", "WHERE id = %s AND dead_at IS NULL\", (worker_id,)\n    ):\n        return Beat(alive=False)", "WHERE id = %s\", (worker_id,)\n    ):\n        return Beat(alive=False)"),
+        (STORE + "workers.py", "\"WHERE id = %s AND dead_at IS NULL\",\n        (failures,", "\"WHERE id = %s\",\n        (failures,"),
         tests="tests/store/test_sweep.py",
     ),
     _mutant(
@@ -369,7 +369,7 @@ MUTANTS = [
     ),
     _mutant(
         "a heartbeat hears of cancellations only",
-        (WORKER + "heartbeat.py", ", with_keys=with_keys", ""),
+        (WORKER + "heartbeat.py", "                with_keys=with_keys,\n", ""),
         tests="tests/faults/test_superseded.py",
     ),
     # --- the worker

@@ -31,6 +31,7 @@ def worker(session: vendors.Session, tmp_path: Path) -> Any:
         settings=WorkerSettings(health_file=tmp_path / "alive"),
         using="default",
         worker_id=acts.WORKER,
+        deaf_because="",
         writer=SimpleNamespace(lock=threading.Lock(), held={}),
         declared_dead=lambda worker_id: None,
     )

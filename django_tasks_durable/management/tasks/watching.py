@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterator
+
+from django.core.checks import WARNING, Tags, run_checks
 
 from django_tasks_durable.authoring.registry import registered
+from django_tasks_durable.checks import TAG
 from django_tasks_durable.management import table
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand
 from django_tasks_durable.management.tasks.terminal import Terminal
@@ -24,7 +28,10 @@ def _doctor(terminal: Terminal, options: Options) -> None:
     if options["worker"]:
         _one_worker(terminal, options["worker"])
         return
-    findings = health.diagnose(using=terminal.using, known=registered())
+    findings = sorted(
+        [*_misconfigured(terminal.using), *health.diagnose(using=terminal.using, known=registered())],
+        key=lambda finding: health.SEVERITIES.index(finding.severity),
+    )
     is_well = all(finding.severity != health.ERROR for finding in findings)
     if terminal.as_json:
         terminal.json({"healthy": is_well, "findings": [finding.as_dict() for finding in findings]})
@@ -35,6 +42,19 @@ def _doctor(terminal: Terminal, options: Options) -> None:
         terminal.line("Nothing is wrong." if not findings else f"{len(findings)} finding(s).")
     if not is_well:
         sys.exit(1)
+
+
+def _misconfigured(using: str) -> Iterator[health.Finding]:
+    """Give what ``manage.py check --database`` says of tasks, for somebody who would not think of asking it."""
+    for message in run_checks(tags=[TAG, Tags.database], databases=[using]):
+        code = str(message.id)
+        if code.startswith(f"{TAG}."):
+            severity = (
+                health.ERROR if message.is_serious() else health.WARNING if message.level >= WARNING else health.INFO
+            )
+            yield health.Finding(
+                code=code.rpartition(".")[2], severity=severity, message=message.msg, hint=message.hint or ""
+            )
 
 
 def _one_worker(terminal: Terminal, name: str) -> None:

@@ -7,10 +7,16 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .postgresql import reaches_server
+
 POSTGRESQL_SINCE = 150000
 SQLITE_SINCE = (3, 37)
 MARIADB_SINCE = (10, 6)
 MYSQL_SINCE = (8, 0)
+STRAY_TABLES = (
+    "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "
+    "AND table_name LIKE 'durable\\_tasks\\_%' AND engine <> 'InnoDB'"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +52,17 @@ def by_settings(connection: BaseDatabaseWrapper, *, threads: int) -> list[Findin
             ]
 
 
-def by_asking(connection: BaseDatabaseWrapper) -> list[Finding]:
-    """Judge a database by its own word; needs a connection."""
+def by_asking(
+    connection: BaseDatabaseWrapper, *, listens: bool, lease_seconds: float, payload_bytes: int
+) -> list[Finding]:
+    """Judge a database by its own word; needs a connection. ``listens`` is whether workers are to be woken through it."""
     match connection.vendor:
         case "postgresql":
-            return _postgresql(connection)
+            return _postgresql(connection) + (_pooler(connection) if listens else [])
         case "sqlite":
             return _sqlite(connection)
         case "mysql":
-            return _mysql(connection)
+            return _mysql(connection) + _limits_of_mysql(connection, lease_seconds, payload_bytes)
         case _:
             return []
 
@@ -118,6 +126,20 @@ def _postgresql(connection: BaseDatabaseWrapper) -> list[Finding]:
     return findings
 
 
+def _pooler(connection: Any) -> list[Finding]:
+    connection.ensure_connection()
+    if reaches_server(connection.connection):
+        return []
+    return [
+        Finding(
+            id="W009",
+            message="a pooler stands before it, and one in transaction mode swallows what wakes the workers.",
+            hint="Name an alias that goes straight to the server in OPTIONS['listen_database'], "
+            "or set OPTIONS['listen'] to False and let workers poll.",
+        )
+    ]
+
+
 def _sqlite(connection: BaseDatabaseWrapper) -> list[Finding]:
     version = str(_asked(connection, "SELECT sqlite_version()"))
     findings = []
@@ -148,8 +170,41 @@ def _mysql(connection: Any) -> list[Finding]:
                 hint="Set default_storage_engine=InnoDB on the server.",
             )
         )
+    strays = int(_asked(connection, STRAY_TABLES))
+    if strays:
+        findings.append(
+            Finding(
+                id="E008",
+                message=f"{strays} of its tables of tasks are not InnoDB, the only engine with transactions and row locks.",
+                hint="Change each of them: ALTER TABLE durable_tasks_taskrun ENGINE=InnoDB, and so on.",
+            )
+        )
     if str(_asked(connection, "SELECT @@character_set_database")).lower() != "utf8mb4":
         findings.append(_not_utf8("utf8mb4"))
+    return findings
+
+
+def _limits_of_mysql(connection: Any, lease_seconds: float, payload_bytes: int) -> list[Finding]:
+    findings = []
+    patience = int(_asked(connection, "SELECT @@innodb_lock_wait_timeout"))
+    if patience > lease_seconds / 3:
+        findings.append(
+            Finding(
+                id="W010",
+                message=f"a statement waits up to {patience} s for a lock, and a lease is {lease_seconds:g} s.",
+                hint=f"Set innodb_lock_wait_timeout to {max(1, int(lease_seconds / 3))} or less "
+                "(in OPTIONS['init_command'] of the database, or on the server).",
+            )
+        )
+    packet = int(_asked(connection, "SELECT @@max_allowed_packet"))
+    if packet < 2 * payload_bytes:
+        findings.append(
+            Finding(
+                id="W011",
+                message=f"it takes statements of {packet:,} bytes, and arguments or results may have {payload_bytes:,}.",
+                hint=f"Set max_allowed_packet to {2 * payload_bytes} or more, or OPTIONS['max_payload_bytes'] lower.",
+            )
+        )
     return findings
 
 

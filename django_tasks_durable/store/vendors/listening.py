@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 from django.db import connections
 
+from .postgresql import reaches_server
 from .session import Session, private_session
 
 WORK = "dtd_work"
 RUNS = "dtd_runs"
 PROBE_SECONDS = 5.0
+ECHO_SECONDS = 2.0
 SQLITE_SECONDS = 0.025
 # What may have changed is not told, or hints may have been missed.
 ANYTHING = ("",)
@@ -59,6 +61,7 @@ class PostgresHints:
         self.close()
         self._session = private_session(self.using)
         self._session.execute(f"LISTEN {self.channel}")
+        self._expect_to_hear(self._session)
         yield ANYTHING  # listening first, then looking: nothing falls in between
         raw: Any = self._session.connection.connection
         while not stopping.is_set():
@@ -66,6 +69,19 @@ class PostgresHints:
             if not heard:
                 self._session.execute("SELECT 1")  # finds a socket that only looks open
             yield heard
+
+    def _expect_to_hear(self, session: Session) -> None:
+        """Behind a pooler, send a hint by another connection and wait for it: in transaction mode nothing would ever come."""
+        raw: Any = session.connection.connection
+        if reaches_server(raw):
+            return
+        other = private_session(self.using)
+        try:
+            other.execute(f"NOTIFY {self.channel}")
+        finally:
+            other.close()
+        if not list(raw.notifies(timeout=ECHO_SECONDS, stop_after=1)):
+            raise ConnectionError("a pooler in between swallows what the server tells")
 
     def cut(self) -> None:
         """See Hints.cut()."""

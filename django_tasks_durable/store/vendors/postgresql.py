@@ -23,7 +23,7 @@ _direct: dict[str, bool] = {}
 def tune(connection: BaseDatabaseWrapper, *, is_direct: bool | None) -> None:
     """Prepare statements where no pooler stands in between."""
     raw: Any = connection.connection
-    direct = _reaches_server(raw) if is_direct is None else is_direct
+    direct = reaches_server(raw) if is_direct is None else is_direct
     raw.prepare_threshold = PREPARE_AFTER if direct else None
     _read_instants_quickly(connection)
 
@@ -110,11 +110,11 @@ def without_beginning(connection: BaseDatabaseWrapper) -> Iterator[None]:
 def _is_direct(connection: BaseDatabaseWrapper) -> bool:
     known = _direct.get(connection.alias)
     if known is None:
-        known = _direct[connection.alias] = _reaches_server(connection.connection)
+        known = _direct[connection.alias] = reaches_server(connection.connection)
     return known
 
 
-def _reaches_server(raw: Any) -> bool:
+def reaches_server(raw: Any) -> bool:
     """Tell whether this connection ends at a server's own process: a pooler hands out process ids of its own making."""
     row = raw.cursor().execute("SELECT pg_backend_pid()").fetchone()
     return bool(row[0] == raw.info.backend_pid)

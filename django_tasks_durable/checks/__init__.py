@@ -5,8 +5,7 @@ What one entry of TASKS says about itself is told by ``DurableBackend.check()``,
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -18,15 +17,18 @@ from django.utils.module_loading import import_string
 
 from django_tasks_durable.authoring import middleware
 from django_tasks_durable.authoring.declarations import declarations, misfit
-from django_tasks_durable.authoring.tasks import options_of, registered
+from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
-from django_tasks_durable.conf import InvalidOptions, Options, durable_aliases, get_options, nearest
+from django_tasks_durable.conf import durable_aliases, nearest
 from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
-from django_tasks_durable.executors.base import THREAD, executor_of, factory_of, unfit_for
+from django_tasks_durable.executors.base import factory_of, unfit_for
 from django_tasks_durable.primitives import sealing
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
+
+from . import deployment
+from .usable import usable
 
 TAG = "durable_tasks"
 Messages = list[checks.CheckMessage]
@@ -46,15 +48,13 @@ def register() -> None:
     checks.register(check_live, TAG)
     checks.register(check_servers, checks.Tags.database)
     checks.register(check_schedule_rows, checks.Tags.database)
-    checks.register(check_deployment, TAG, deploy=True)
-    checks.register(check_timeouts, TAG, deploy=True)
-    checks.register(check_open_doors, TAG, deploy=True)
+    deployment.register(TAG)
 
 
 def check_databases(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at the settings of the databases that hold tasks."""
     messages: Messages = []
-    for alias, options in _usable():
+    for alias, options in usable():
         messages += _routing(alias, options.database)
         for finding in fitness.by_settings(connections[options.database], threads=options.concurrency):
             messages.append(_told(alias, options.database, finding))
@@ -65,9 +65,14 @@ def check_servers(app_configs: object = None, databases: Sequence[str] | None = 
     """Ask the databases that hold tasks; runs only with ``check --database`` and ``migrate``."""
     return [
         _told(alias, options.database, finding)
-        for alias, options in _usable()
+        for alias, options in usable()
         if options.database in (databases or ())
-        for finding in fitness.by_asking(connections[options.database])
+        for finding in fitness.by_asking(
+            connections[options.database],
+            listens=options.listen and options.listen_database is None,
+            lease_seconds=options.lease_seconds,
+            payload_bytes=options.max_payload_bytes,
+        )
     ]
 
 
@@ -100,7 +105,7 @@ def check_workflows(app_configs: object = None, **kwargs: Any) -> Messages:
 def check_executors(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at what carries the tasks: whether there is such a thing, and whether it can do what they ask of it."""
     messages: Messages = []
-    for alias, options in _usable():
+    for alias, options in usable():
         try:
             factory_of(options.executor)
         except ExecutorUnfit as error:
@@ -119,20 +124,6 @@ def check_executors(app_configs: object = None, **kwargs: Any) -> Messages:
                 )
             )
     return messages
-
-
-def check_timeouts(app_configs: object = None, **kwargs: Any) -> Messages:
-    """Look for timeouts that what carries the task cannot enforce."""
-    defaults = {alias: options.executor for alias, options in _usable()}
-    return [
-        checks.Info(
-            f"The task {path} has a timeout, which a thread cannot enforce: it holds at the task's next primitive.",
-            hint="Give the task executor='process' if it must end in time whatever it does.",
-            id="durable_tasks.I033",
-        )
-        for path, task in sorted(registered().items())
-        if options_of(task).timeout is not None and executor_of(task, defaults.get(task.backend, THREAD)) == THREAD
-    ]
 
 
 def check_schedules(app_configs: object = None, **kwargs: Any) -> Messages:
@@ -171,7 +162,7 @@ def check_schedules(app_configs: object = None, **kwargs: Any) -> Messages:
 def check_middleware(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at the middleware of each alias: whether they can be imported, and stand around the tasks that there are."""
     messages: Messages = []
-    for alias, options in _usable():
+    for alias, options in usable():
         has_async = any(task.backend == alias and is_async(task) for task in registered().values())
         for path in options.middleware:
             problem = middleware.unusable(path, is_async=False)
@@ -186,7 +177,7 @@ def check_middleware(app_configs: object = None, **kwargs: Any) -> Messages:
 def check_doors(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at what the options of the doors name: functions and classes to import, and tasks to expose."""
     messages: Messages = []
-    for alias, options in _usable():
+    for alias, options in usable():
         rest = options.rest
         classes = [*(rest.authentication or ()), *(rest.permissions or ()), *(rest.throttles or ())]
         for path in [*filter(None, (options.visible_to, options.redact, options.enqueue_as)), *classes]:
@@ -209,28 +200,10 @@ def _unusable(path: str) -> str:
         return f"cannot be imported: {type(error).__name__}: {error}"
 
 
-def check_open_doors(app_configs: object = None, **kwargs: Any) -> Messages:
-    """Look at what REST must not be without in production."""
-    messages: Messages = []
-    for alias, options in _usable():
-        rest = options.rest
-        if rest.authentication == ():
-            said = (
-                f"TASKS[{alias!r}]['OPTIONS']['rest'] has no authentication: REST knows nobody, and so lets nobody in."
-            )
-            hint = "Leave it out to use DRF's DEFAULT_AUTHENTICATION_CLASSES, or name classes."
-            messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W037"))
-        if rest.throttles == () or (rest.throttles is None and rest.write_rate is None):
-            said = f"TASKS[{alias!r}]['OPTIONS']['rest'] lets a user enqueue and act as often as they like."
-            hint = "Give a write_rate such as '120/min'."
-            messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W038"))
-    return messages
-
-
 def check_schedule_rows(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
     """Look for schedules in the database that cannot be kept; runs only with ``check --database`` and ``migrate``."""
     found = {
-        using: ticks.unkept(using) for using in {options.database for _, options in _usable()} & {*(databases or ())}
+        using: ticks.unkept(using) for using in {options.database for _, options in usable()} & {*(databases or ())}
     }
     return [
         checks.Warning(
@@ -252,7 +225,7 @@ def check_payload_codec(app_configs: object = None, **kwargs: Any) -> Messages:
         return []  # Told by the backend.
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), hint=hint, id="durable_tasks.E051")]
-    if codec is None and any(options.payload_keys for _, options in _usable()):
+    if codec is None and any(options.payload_keys for _, options in usable()):
         said = "OPTIONS['payload_keys'] is given and nothing uses it: OPTIONS['payload_codec'] is empty."
         return [checks.Error(said, hint=hint, id="durable_tasks.E051")]
     return []
@@ -275,7 +248,7 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at the channel layer by which hints are sent."""
     layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
     messages: Messages = []
-    for alias, options in _usable():
+    for alias, options in usable():
         name = options.channel_layer
         if name is None or (name == "default" and not layers):
             continue
@@ -284,7 +257,7 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
                 checks.Error(
                     f"TASKS[{alias!r}]['OPTIONS']['channel_layer'] is {name!r}, which CHANNEL_LAYERS does not have.",
                     hint="Name one of its aliases, or None to send no hints by a layer: none is needed.",
-                    id="durable_tasks.E031",
+                    id="durable_tasks.E034",
                 )
             )
         elif str(layers[name].get("BACKEND", "")).endswith("InMemoryChannelLayer"):
@@ -296,42 +269,6 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
                 )
             )
     return messages
-
-
-def check_deployment(app_configs: object = None, **kwargs: Any) -> Messages:
-    """Look at what must not go to production."""
-    messages: Messages = []
-    if os.environ.get("DURABLE_FAULTS"):
-        messages.append(
-            checks.Error(
-                "The environment variable DURABLE_FAULTS asks this process to fail at named points.",
-                hint="It is for tests; unset it.",
-                id="durable_tasks.E023",
-            )
-        )
-    for alias, options in _usable():
-        if options.database != "default":
-            messages.append(
-                checks.Warning(
-                    f"TASKS[{alias!r}] keeps its tasks in {options.database!r}: enqueue is not part of a transaction "
-                    "on 'default'.",
-                    hint="Keep tasks in the database of the models that they work on, "
-                    "or enqueue with transaction.on_commit().",
-                    id="durable_tasks.W006",
-                )
-            )
-    return messages
-
-
-def _usable() -> Iterator[tuple[str, Options]]:
-    """Give the aliases whose options can be used; the others have been told by their backend."""
-    for alias in durable_aliases():
-        try:
-            options = get_options(alias)
-        except InvalidOptions:
-            continue
-        if options.database in settings.DATABASES:
-            yield alias, options
 
 
 def _routing(alias: str, database: str) -> Messages:
