@@ -19,7 +19,7 @@ from django_tasks_durable.authoring import middleware
 from django_tasks_durable.authoring.declarations import declarations, misfit
 from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.authoring.workflow_tasks import workflow_of
-from django_tasks_durable.conf import durable_aliases, nearest
+from django_tasks_durable.conf import InvalidOptions, durable_aliases, nearest
 from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
 from django_tasks_durable.executors.base import factory_of, unfit_for
