@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from .exceptions import InvalidLimit
@@ -49,6 +49,26 @@ class Rate:
                 times = int(self.seconds // unit)
                 return f"{self.count}/{word}" if times == 1 else f"{self.count}/{times} {word}s"
         return f"{self.count}/{timedelta(seconds=self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """The tokens of a slot, as they were at an instant."""
+
+    tokens: float | None
+    refilled_at: datetime
+    now: datetime
+
+    def filled(self, rate: Rate) -> float:
+        """Return how many tokens there are by now."""
+        if self.tokens is None:
+            return float(rate.count)
+        elapsed = max(0.0, (self.now - self.refilled_at).total_seconds())
+        return min(float(rate.count), self.tokens + elapsed * rate.count / rate.seconds)
+
+    def wait(self, rate: Rate) -> float:
+        """Return the seconds until there is a whole token."""
+        return max(0.0, (1.0 - self.filled(rate)) * rate.seconds / rate.count)
 
 
 def expect_count(name: str, value: object) -> int | None:

@@ -11,15 +11,15 @@ from django.utils.safestring import SafeString
 from django_tasks_durable.primitives.status import CheckpointKind
 from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots.parts import CheckpointSnapshot
-from django_tasks_durable.snapshots.shapes import RunSnapshot
+from django_tasks_durable.snapshots.shapes import RunSnapshot, RunSummary
 from django_tasks_durable.snapshots.text import plain
 
 from . import look
 
 
 @dataclass(frozen=True, kw_only=True)
-class Child:
-    """A task that this one has started."""
+class Relative:
+    """A task that this one has something to do with."""
 
     id: str
     name: str
@@ -33,7 +33,7 @@ class Family:
 
     parent_url: str
     source_url: str
-    children: Sequence[Child]
+    children: Sequence[Relative]
 
 
 def family_of(
@@ -52,8 +52,10 @@ def family_of(
     return Family(
         parent_url="" if run.parent_id is None else address(run.parent_id),
         source_url="" if run.forked_from is None else address(run.forked_from),
-        children=[
-            Child(id=str(child.id), name=plain(child.name), badge=look.badge(child), url=address(child.id))
-            for child in found
-        ],
+        children=[relative(child, address) for child in found],
     )
+
+
+def relative(run: RunSummary, address: Callable[[UUID], str]) -> Relative:
+    """Return a task as another one's page shows it."""
+    return Relative(id=str(run.id), name=plain(run.name), badge=look.badge(run), url=address(run.id))

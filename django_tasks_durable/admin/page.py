@@ -18,14 +18,16 @@ from django_tasks_durable.snapshots import read, spans
 from django_tasks_durable.snapshots.policy import Veil
 from django_tasks_durable.snapshots.shapes import Act, RunSnapshot
 from django_tasks_durable.snapshots.spans import Span
+from django_tasks_durable.snapshots.standstill import standstill
 from django_tasks_durable.snapshots.text import compact, duration, plain, pretty
 
-from . import drawing, look
+from . import drawing, look, standing
 from .answering import Bound
 from .asking import WaitView, wait_view
 from .attempts import AttemptView, attempts_of
 from .family import Family, family_of
 from .lines import LineView, line_views
+from .standing import StandingView
 from .tree import LONGEST_VALUE, Node, grow
 
 PARTIALS = 50
@@ -35,6 +37,7 @@ KEY_NAMES = {
     "supersede": gettext_lazy("Supersede key"),
     "idempotency": gettext_lazy("Idempotency key"),
     "run": gettext_lazy("Caller's id"),
+    "concurrency": gettext_lazy("Concurrency key"),
 }
 
 
@@ -75,6 +78,12 @@ class Page:
     graph: SafeString
     payloads: Sequence[Payload]
     family: Family
+    standing: Sequence[StandingView]
+
+    @property
+    def standing_title(self) -> str:
+        """What stands above the reasons for which the run does not move."""
+        return standing.title(self.run)
 
     @property
     def badge(self) -> SafeString:
@@ -95,6 +104,11 @@ class Page:
     def path(self) -> str:
         """The path of the task."""
         return plain(self.run.task_path)
+
+    @property
+    def queue(self) -> str:
+        """The run's queue."""
+        return plain(self.run.queue_name)
 
     @property
     def band(self) -> SafeString:
@@ -192,6 +206,7 @@ def build(
     bound: Bound | None = None,
     narrow: read.Narrow = read.everything,
     address: Callable[[UUID], str] = str,
+    unpause_url: str = "",
 ) -> Page:
     """Read what the page of a run shows beside the run itself."""
     lines = read.timeline(run.id, before=before, using=using)
@@ -219,6 +234,20 @@ def build(
         graph=_graph(run),
         payloads=list(_payloads(run, veil)),
         family=family_of(run, checkpoints, using=using, narrow=narrow, address=address),
+        standing=list(
+            standing.standing_views(
+                standstill(
+                    run,
+                    using=using,
+                    known=registered(),
+                    narrow=narrow,
+                    asked=[wait for wait in waits if wait.is_pending],
+                ),
+                run,
+                address=address,
+                unpause_url=unpause_url,
+            )
+        ),
     )
 
 

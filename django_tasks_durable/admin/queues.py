@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -171,8 +172,19 @@ class QueueAdmin(Navigated, admin.ModelAdmin):  # type: ignore[type-arg]
         else:
             messages.success(request, said % plain(name))
             self.log_change(request, Queue(name=plain(name)), logged)
-        here = request.POST.get("back", "") == "overview" and request.user.has_perm("durable_tasks.view_taskrun")
-        return HttpResponseRedirect(self.to("taskrun_overview" if here else "queue_changelist"))
+        return HttpResponseRedirect(self._back(request))
+
+    def _back(self, request: HttpRequest) -> str:
+        """Return the address of the page that the switch was on: the overview, a task's, or the list of queues."""
+        back = request.POST.get("back", "")
+        if not request.user.has_perm(policy.VIEW):
+            back = ""
+        if back == "overview":
+            return self.to("taskrun_overview")
+        try:
+            return self.to("taskrun_change", UUID(back))
+        except ValueError:
+            return self.to("queue_changelist")
 
     def _context(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_view_permission(request):

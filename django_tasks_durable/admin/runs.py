@@ -226,6 +226,9 @@ class TaskRunAdmin(RunColumns, OverviewPage, Inbox, ModelAdmin):
             bound=bound,
             narrow=_visible(request),
             address=self.address_of,
+            unpause_url=f"{self.to('queue_unpause')}?{urlencode({'name': run.queue_name})}"
+            if request.user.has_perm(policy.CHANGE_QUEUES)
+            else "",
         )
         address = partial(reverse, current_app=self.admin_site.name)
         return {

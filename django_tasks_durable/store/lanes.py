@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django_tasks_durable.authoring.registry import registered
 from django_tasks_durable.authoring.tasks import options_of
-from django_tasks_durable.limits import QueueLimits, Rate
+from django_tasks_durable.limits import Bucket, QueueLimits, Rate
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.lanes import (
     BEYOND,
@@ -27,7 +27,7 @@ from django_tasks_durable.primitives.lanes import (
 )
 
 from . import slots
-from .slots import Bucket, Limit
+from .slots import Limit
 from .tables import RUNS
 from .vendors import Session
 

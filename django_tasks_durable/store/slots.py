@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django_tasks_durable.limits import Rate
+from django_tasks_durable.limits import Bucket, Rate
 from django_tasks_durable.primitives.lanes import EVERYTHING, SlotKind, SlotName, names_in, said_in, spot_of
 
 from .tables import KEPT_KEYS, RUNS, SLOTS
@@ -33,26 +33,6 @@ class Limit:
     name: SlotName
     concurrency: int | None = None
     rate: Rate | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """The tokens of a slot, as they were at an instant."""
-
-    tokens: float | None
-    refilled_at: datetime
-    now: datetime
-
-    def filled(self, rate: Rate) -> float:
-        """Return how many tokens there are by now."""
-        if self.tokens is None:
-            return float(rate.count)
-        elapsed = max(0.0, (self.now - self.refilled_at).total_seconds())
-        return min(float(rate.count), self.tokens + elapsed * rate.count / rate.seconds)
-
-    def wait(self, rate: Rate) -> float:
-        """Return the seconds until there is a whole token."""
-        return max(0.0, (1.0 - self.filled(rate)) * rate.seconds / rate.count)
 
 
 def look(session: Session, names: Iterable[SlotName]) -> dict[SlotName, Bucket]:

@@ -97,9 +97,9 @@ def test_a_queue_is_paused_and_goes_on(house: House, visitor: Visitor) -> None:
     expect(state(page)).to_have_attribute("data-state", "succeeded")
     open_task(page, waiting)
     expect(state(page)).to_have_attribute("data-state", "queued")
-    page.locator(".dtd-nav").get_by_role("link", name="Queues").click()
+    expect(page.locator("[data-why='PAUSED']")).to_contain_text("The queue other is paused, by ada.")
     page.get_by_role("button", name="Unpause other").click()
-    open_task(page, waiting)
+    expect(page.locator(".messagelist")).to_contain_text("The queue other goes on.")
     expect(state(page)).to_have_attribute("data-state", "succeeded")
 
 

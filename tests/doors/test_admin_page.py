@@ -237,3 +237,9 @@ def test_many_are_run_again_as_copies(root: Client) -> None:
     chosen = {"action": "copy_tasks", "_selected_action": [run.pk], "confirmed": "yes"}
     assert said(root.post(reverse(LIST), chosen, follow=True)) == ["Run again as a copy: 1 task."]
     assert TaskRun.objects.filter(forked_from=run.pk).count() == 1
+
+
+def test_each_kind_of_key_is_named(root: Client) -> None:
+    run = a_run(**{column: f"my {kind}" for kind, column in read.KEY_COLUMNS.items()})
+    shown = text_of(root.get(page_of(run)))
+    assert all(f"my {kind}" in shown for kind in read.KEY_COLUMNS)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import gettext
 import re
 import string
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
+from django.utils.translation.template import templatize
 
 import django_tasks_durable
 
@@ -18,6 +21,7 @@ from .rows import a_failed_run, a_waiting_run
 
 LOCALE = Path(django_tasks_durable.__file__).parent / "locale"
 LANGUAGES = sorted(folder.name for folder in LOCALE.iterdir())
+MARKS = frozenset({"_", "gettext", "gettext_lazy", "ngettext", "ngettext_lazy", "pgettext", "pgettext_lazy"})
 PLACES = re.compile(r"%(?:\(\w+\))?[sd]")
 
 
@@ -32,6 +36,55 @@ def written(language: str) -> list[str]:
     text = (LOCALE / language / "LC_MESSAGES" / "django.po").read_text()
     found = re.findall(r'^msgstr(?:\[\d\])? "(.+)"$', text, re.MULTILINE)
     return [each.replace('\\"', '"').replace("\\n", "\n").replace("\\\\", "\\") for each in found]
+
+
+def told_in_code(source: str) -> Iterator[object]:
+    """Give the texts of a module that are to be translated, as a catalogue keeps them: with their context if they have one."""
+    for node in ast.walk(ast.parse(source)):
+        name = getattr(node.func, "id", "") if isinstance(node, ast.Call) else ""
+        if name not in MARKS or not isinstance(node, ast.Call):
+            continue
+        texts = [part.value for part in node.args if isinstance(part, ast.Constant)]
+        if name.startswith("pgettext"):
+            yield f"{texts[0]}\x04{texts[1]}"
+        elif texts:
+            yield texts[0]
+
+
+def told_in_template(source: str) -> Iterator[object]:
+    """Give the texts of a template that are to be translated."""
+    for found in re.findall(
+        r"""gettext\(u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\b_\(('[^']*'|"[^"]*")\)""", templatize(source)
+    ):
+        yield ast.literal_eval(next(filter(None, found)))
+
+
+def texts_to_translate() -> set[object]:
+    """Return every text of the package that is marked for translation."""
+    package = LOCALE.parent
+    found: set[object] = set()
+    for path in package.rglob("*.py"):
+        if "migrations" not in path.parts:
+            found.update(told_in_code(path.read_text()))
+    for path in package.rglob("templates/**/*.html"):
+        found.update(told_in_template(path.read_text()))
+    return found
+
+
+def test_the_texts_are_found() -> None:
+    assert set(told_in_code('_("a" "b"); pgettext_lazy("Task", "Ready"); print("c")')) == {"ab", "Task\x04Ready"}
+    template = (
+        '{% load i18n %}{% translate "A b" %}{% blocktranslate with name=x %}by {{ name }}{% endblocktranslate %}'
+    )
+    assert set(told_in_template(template)) == {"A b", "by %(name)s"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_nothing_is_left_untranslated(language: str) -> None:
+    """What is compiled holds no fuzzy and no empty translation."""
+    found = texts_to_translate()
+    assert len(found) > 450
+    assert sorted(map(str, found - {key[0] if isinstance(key, tuple) else key for key in catalogue(language)})) == []
 
 
 def test_german_and_french_are_shipped() -> None:

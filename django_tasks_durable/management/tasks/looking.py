@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from django_tasks_durable.authoring.registry import registered
 from django_tasks_durable.management import table
 from django_tasks_durable.management.tasks.choosing import chosen, takes_filters
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, positive, takes_id
@@ -14,6 +15,7 @@ from django_tasks_durable.snapshots import read
 from django_tasks_durable.snapshots import waits as asked_waits
 from django_tasks_durable.snapshots.entries import as_entry
 from django_tasks_durable.snapshots.shapes import RunSnapshot
+from django_tasks_durable.snapshots.standstill import standstill
 from django_tasks_durable.snapshots.text import duration, one_line, plain
 
 
@@ -43,6 +45,7 @@ def _show(terminal: Terminal, options: Options) -> None:
         terminal.json(_whole(terminal, run))
         return
     _facts(terminal, run)
+    _standstill(terminal, run)
     _timeline(terminal, run)
     checkpoints = read.checkpoints(run.id, using=terminal.using)
     terminal.section("Checkpoints", if_any=checkpoints)
@@ -93,6 +96,18 @@ def _facts(terminal: Terminal, run: RunSnapshot) -> None:
     for error in run.errors[-1:]:
         terminal.section("Error")
         terminal.line(plain(error.traceback or f"{error.exception_class_path}: {error.message}"))
+
+
+def _standstill(terminal: Terminal, run: RunSnapshot) -> None:
+    found = standstill(run, using=terminal.using, known=registered())
+    terminal.section("What holds it up" if run.is_leased else "Why it is not running", if_any=found)
+    for each in found:
+        told = "" if each.seconds is None else f" ({duration(abs(each.seconds))}{' ago' if each.seconds < 0 else ''})"
+        terminal.line(f"  {one_line(each.message)}{told}")
+        if each.hint:
+            terminal.line(f"    {one_line(each.hint)}")
+        for other in each.runs:
+            terminal.line(f"    {other.id}  {other.state.value}  {one_line(other.task_path)}")
 
 
 def _timeline(terminal: Terminal, run: RunSnapshot) -> None:
