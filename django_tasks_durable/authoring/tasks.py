@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from django.utils.module_loading import import_string
 
@@ -20,7 +20,7 @@ from .registry import Migration, get_task, register, register_migration, registe
 from .streaming import AsyncRunStream, RunOutcome, RunStream, SliceResult
 
 if TYPE_CHECKING:
-    from django_tasks_durable.compat import TaskResult
+    from django_tasks_durable.backend.results import DurableTaskResult
 
 __all__ = ["BoundTask", "DurableTask", "TaskOptions", "get_task", "options_of", "register", "registered", "task"]
 
@@ -42,9 +42,16 @@ class BoundTask(Generic[R_co]):
     kwargs: Mapping[str, Any] | None = None
 
 
+if TYPE_CHECKING:
+    TaskOf = Task
+else:
+    # Django's own cannot be subscripted when the program runs; type checkers know what it takes and returns.
+    TaskOf = {(P, R): Task}
+
+
 # Django's Task is a slots dataclass: zero-argument super() is broken in its subclasses before Python 3.14.
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
+class DurableTask(TaskOf[P, R], Generic[P, R]):
     """A task whose runs remember what they have done. ``options`` holds what Django's Task has no field for."""
 
     options: TaskOptions = DEFAULTS
@@ -99,21 +106,22 @@ class DurableTask(Task, Generic[P, R]):  # type: ignore[type-arg]
         """Return the task with its arguments, for context.gather()."""
         return BoundTask(self, args, kwargs)
 
-    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[P, R]:
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> DurableTaskResult[P, R]:
         """Put a run of the task into the queue, in the caller's transaction."""
-        return Task.enqueue(self, *args, **kwargs)
+        return cast("DurableTaskResult[P, R]", Task.enqueue(self, *args, **kwargs))
 
-    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[P, R]:
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> DurableTaskResult[P, R]:
         """See enqueue()."""
-        return await Task.aenqueue(self, *args, **kwargs)
+        return cast("DurableTaskResult[P, R]", await Task.aenqueue(self, *args, **kwargs))
 
-    def enqueue_many(self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]) -> list[TaskResult[P, R]]:
+    def enqueue_many(self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]) -> list[DurableTaskResult[P, R]]:
         """Put many runs into the queue, all or none on our backend, and return their results in order."""
         backend = self.get_backend()
         at_once = getattr(backend, "enqueue_many", None)
         if at_once is not None:
             return list(at_once(self, calls))
-        return [backend.enqueue(self, list(args), dict(kwargs)) for args, kwargs in calls]
+        made = [backend.enqueue(self, list(args), dict(kwargs)) for args, kwargs in calls]
+        return cast("list[DurableTaskResult[P, R]]", made)
 
     def call(self, *args: Any, **kwargs: Any) -> R:
         """Run the task here and now, its primitives remembering nothing; a generator runs to its return value."""

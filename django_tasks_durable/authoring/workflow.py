@@ -21,7 +21,7 @@ from .workflow_tasks import WorkflowTask, task_of
 if TYPE_CHECKING:
     from typing import Self
 
-    from django_tasks_durable.compat import TaskResult
+    from django_tasks_durable.backend.results import DurableTaskResult
 
 T = TypeVar("T")
 _UNSAID: Any = object()
@@ -98,17 +98,17 @@ class Workflow:
         return found  # type: ignore[no-any-return]
 
     @classmethod
-    def enqueue(cls, state: Any = None) -> TaskResult[..., Any]:
+    def enqueue(cls, state: Any = None) -> DurableTaskResult[..., Any]:
         """Put a run into the queue, in the caller's transaction. ``state`` is a State or a mapping of its fields."""
         return cls.task.enqueue(state=state)
 
     @classmethod
-    async def aenqueue(cls, state: Any = None) -> TaskResult[..., Any]:
+    async def aenqueue(cls, state: Any = None) -> DurableTaskResult[..., Any]:
         """See enqueue()."""
         return await cls.task.aenqueue(state=state)
 
     @classmethod
-    def enqueue_many(cls, states: Iterable[Any]) -> list[TaskResult[..., Any]]:
+    def enqueue_many(cls, states: Iterable[Any]) -> list[DurableTaskResult[..., Any]]:
         """Put a run into the queue for each state, all or none."""
         return cls.task.enqueue_many(((), {"state": state}) for state in states)
 

@@ -15,7 +15,7 @@ from .plans import Plan
 from .tasks import DurableTask
 
 if TYPE_CHECKING:
-    from django_tasks_durable.compat import TaskResult
+    from django_tasks_durable.backend.results import DurableTaskResult
 
     from .workflow import Workflow
 
@@ -36,15 +36,17 @@ class WorkflowTask(DurableTask[..., Any]):
         """Return the JSON text of a state. Raise InvalidState, NotSerializable or PayloadTooLarge."""
         return self.workflow.plan.shape.text(state, limit=get_options(self.backend).max_payload_bytes)
 
-    def enqueue(self, state: Any = None) -> TaskResult[..., Any]:
+    def enqueue(self, state: Any = None) -> DurableTaskResult[..., Any]:
         """Put a run of the workflow into the queue, in the caller's transaction."""
-        return Task.enqueue(self, **self._given(state))
+        return DurableTask.enqueue(self, **self._given(state))
 
-    async def aenqueue(self, state: Any = None) -> TaskResult[..., Any]:
+    async def aenqueue(self, state: Any = None) -> DurableTaskResult[..., Any]:
         """See enqueue()."""
-        return await Task.aenqueue(self, **self._given(state))
+        return await DurableTask.aenqueue(self, **self._given(state))
 
-    def enqueue_many(self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]) -> list[TaskResult[..., Any]]:
+    def enqueue_many(
+        self, calls: Iterable[tuple[Sequence[Any], Mapping[str, Any]]]
+    ) -> list[DurableTaskResult[..., Any]]:
         """Put many runs into the queue, all or none, and return their results in order."""
         given = [((), self._given(*args, **kwargs)) for args, kwargs in calls]
         return DurableTask.enqueue_many(self, given)

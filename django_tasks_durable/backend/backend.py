@@ -70,7 +70,9 @@ class DurableBackend(BaseTaskBackend):
         if len(task.module_path) > LONGEST_PATH:
             raise InvalidTask(f"The path of a task has at most {LONGEST_PATH} characters: {task.module_path[:80]!r}.")
 
-    def enqueue(self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> DurableTaskResult:
+    def enqueue(  # type: ignore[override]  # the stubs want the types of a task that nobody names here
+        self, task: Task[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> DurableTaskResult:
         """Put one run into the queue. Inside a transaction it exists if and only if that commits.
 
         A call with keys may find the run that is there already. Raise NotSerializable (a TypeError) or PayloadTooLarge,

@@ -45,8 +45,20 @@ CANCELLED_PATH = f"{TaskCancelled.__module__}.{TaskCancelled.__qualname__}"
 DJANGO_PATHS = {f"{NotSerializable.__module__}.{NotSerializable.__qualname__}": "builtins.TypeError"}
 
 
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    R = TypeVar("R", default=Any)
+    TaskResultOf = TaskResult
+else:
+    # Django's own cannot be subscripted when the program runs.
+    P, R = "P", "R"
+    TaskResultOf = {(P, R): TaskResult}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DurableTaskResult(TaskResult):  # type: ignore[type-arg, misc]  # generic and not frozen in the stubs only
+class DurableTaskResult(TaskResultOf[P, R]):  # type: ignore[misc]  # not frozen in the stubs only
     """The result of a run that can be acted upon. ``state`` says more than the four statuses of Django.
 
     ``disposition`` says what the enqueue did: it created a run, reused one that was there, or superseded ``superseded_ids``.

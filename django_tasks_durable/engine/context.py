@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from django.forms import BaseForm
 from django.utils import timezone
 
-from django_tasks_durable.authoring.options import BackoffLike
-from django_tasks_durable.authoring.tasks import BoundTask, DurableTask
+from django_tasks_durable.authoring.tasks import BoundTask
 from django_tasks_durable.compat import Task, TaskContext, TaskResult, TaskResultStatus
 from django_tasks_durable.exceptions import RunCancelled
 from django_tasks_durable.primitives import codec
@@ -26,6 +25,7 @@ from .effects import Act
 from .frame import Frame
 from .inline import InlineSlice
 from .nested_calls import AsyncNestedCall, NestedCall
+from .step_words import AsyncStepWord, StepWord
 from .waits import MISSING, Missing, Question, duration, duration_or_none
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "webhook_url",
 ]
 
+P = ParamSpec("P")
 R = TypeVar("R")
 # Spelled loosely, because the framework of Django 6 cannot be subscripted when the program runs.
 ResultFactory = Callable[[ClaimedRun, Any], Any]
@@ -146,47 +147,31 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
 
     # --- what it remembers
 
-    @overload
-    def step(
-        self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
-        compensate: Callable[..., Any] | None = None, **kwargs: Any,
-    ) -> R: ...  # fmt: skip
-    @overload
-    def step(
-        self, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
-        compensate: Callable[..., Any] | None = None, **kwargs: Any,
-    ) -> R: ...  # fmt: skip
-    def step(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a function and remember its value under a key, so that it is not called again.
+    if TYPE_CHECKING:
 
-        At least once; with ``atomic=True`` its ORM writes and its value are committed together: exactly once.
-        Without a key the function's name is the key. A try that takes longer than ``timeout`` (seconds) has failed. With
-        ``cache=False`` the function is called at each replay, too. ``compensate`` undoes the step when the run fails for
-        good: it is called with the value, and with the exception as ``error`` if it takes that.
-        """
-        return run(self._frame.slice, self._step(key, args, kwargs))
+        @property
+        def step(self) -> StepWord:
+            """See below."""
 
-    @overload
-    async def astep(
-        self, key: str, function: Callable[..., Awaitable[R]], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
-        compensate: Callable[..., Any] | None = None, **kwargs: Any,
-    ) -> R: ...  # fmt: skip
-    @overload
-    async def astep(
-        self, key: str, function: Callable[..., R], /, *args: Any, atomic: bool = False, max_attempts: int = 1,
-        backoff: BackoffLike | None = None, timeout: float | timedelta | None = None, cache: bool = True,
-        compensate: Callable[..., Any] | None = None, **kwargs: Any,
-    ) -> R: ...  # fmt: skip
-    @overload
-    async def astep(self, function: Callable[..., Awaitable[R]], /, *args: Any, **kwargs: Any) -> R: ...
-    @overload
-    async def astep(self, function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R: ...
-    async def astep(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """See step(). The function may be a coroutine function; another one runs on a thread."""
-        return await arun(self._frame.slice, self._step(key, args, kwargs))
+        @property
+        def astep(self) -> AsyncStepWord:
+            """See below."""
+
+    else:
+
+        def step(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
+            """Call a function and remember its value under a key, so that it is not called again.
+
+            At least once; with ``atomic=True`` its ORM writes and its value are committed together: exactly once.
+            Without a key the function's name is the key. A try that takes longer than ``timeout`` (seconds) has failed. With
+            ``cache=False`` the function is called at each replay, too. ``compensate`` undoes the step when the run fails for
+            good: it is called with the value, and with the exception as ``error`` if it takes that.
+            """
+            return run(self._frame.slice, self._step(key, args, kwargs))
+
+        async def astep(self, key: Any, /, *args: Any, **kwargs: Any) -> Any:
+            """See step(). The function may be a coroutine function; another one runs on a thread."""
+            return await arun(self._frame.slice, self._step(key, args, kwargs))
 
     def _step(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Act[Any]:
         function, *rest = (key, *args) if callable(key) and not isinstance(key, str) else (args or (None,))
@@ -399,17 +384,17 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
     # --- whom it calls
 
     @overload
-    def call(self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, **kwargs: Any) -> NestedCall[R]: ...
+    def call(self, task: Task[P, R], /, *args: P.args, **kwargs: P.kwargs) -> NestedCall[R]: ...
     @overload
-    def call(self, task: Any, /, *args: Any, **kwargs: Any) -> NestedCall[Any]: ...
+    def call(self, task: BoundTask[R], /, *args: Any, **kwargs: Any) -> NestedCall[R]: ...
     def call(self, task: Any, /, *args: Any, **kwargs: Any) -> NestedCall[Any]:
         """Run another task inside this one, in a scope of its own: an iterator of its partials, then its ``value``."""
         return NestedCall(self._frame, nesting.call(self._frame, task, args, kwargs))
 
     @overload
-    def acall(self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, **kwargs: Any) -> AsyncNestedCall[R]: ...
+    def acall(self, task: Task[P, R], /, *args: P.args, **kwargs: P.kwargs) -> AsyncNestedCall[R]: ...
     @overload
-    def acall(self, task: Any, /, *args: Any, **kwargs: Any) -> AsyncNestedCall[Any]: ...
+    def acall(self, task: BoundTask[R], /, *args: Any, **kwargs: Any) -> AsyncNestedCall[R]: ...
     def acall(self, task: Any, /, *args: Any, **kwargs: Any) -> AsyncNestedCall[Any]:
         """See call(). Iterate over it with ``async for``, or await its value."""
         return AsyncNestedCall(self._frame, nesting.call(self._frame, task, args, kwargs))
@@ -432,15 +417,20 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         return values if has_names else list(values.values())
 
     @overload
-    def spawn(
-        self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, key: str | None = None, abandon: bool = False,
-        **kwargs: Any,
-    ) -> ChildHandle[R]: ...  # fmt: skip
+    def spawn(self, task: Task[P, R], /, *args: P.args, **kwargs: P.kwargs) -> ChildHandle[R]: ...
     @overload
     def spawn(
-        self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
-    ) -> ChildHandle[Any]: ...
+        self, task: Task[..., R], /, *args: Any, key: str | None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[R]: ...
+    @overload
     def spawn(
+        self, task: Task[..., R], /, *args: Any, key: str | None = None, abandon: bool, **kwargs: Any
+    ) -> ChildHandle[R]: ...
+    @overload
+    def spawn(
+        self, task: BoundTask[R], /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[R]: ...
+    def spawn(  # type: ignore[misc]  # a task that has a parameter of one of these names is given it by bind()
         self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
     ) -> ChildHandle[Any]:
         """Start a task as a child with a run of its own, once, and go on at once with a handle to it.
@@ -450,15 +440,20 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
         return run(self._frame.slice, children.spawn(self._frame, task, args, kwargs, key, abandon))
 
     @overload
-    async def aspawn(
-        self, task: DurableTask[..., R] | BoundTask[R], /, *args: Any, key: str | None = None, abandon: bool = False,
-        **kwargs: Any,
-    ) -> ChildHandle[R]: ...  # fmt: skip
+    async def aspawn(self, task: Task[P, R], /, *args: P.args, **kwargs: P.kwargs) -> ChildHandle[R]: ...
     @overload
     async def aspawn(
-        self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
-    ) -> ChildHandle[Any]: ...
+        self, task: Task[..., R], /, *args: Any, key: str | None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[R]: ...
+    @overload
     async def aspawn(
+        self, task: Task[..., R], /, *args: Any, key: str | None = None, abandon: bool, **kwargs: Any
+    ) -> ChildHandle[R]: ...
+    @overload
+    async def aspawn(
+        self, task: BoundTask[R], /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
+    ) -> ChildHandle[R]: ...
+    async def aspawn(  # type: ignore[misc]  # a task that has a parameter of one of these names is given it by bind()
         self, task: Any, /, *args: Any, key: str | None = None, abandon: bool = False, **kwargs: Any
     ) -> ChildHandle[Any]:
         """See spawn()."""

@@ -76,14 +76,41 @@ add.bind("1")  # E: Argument 1 to "bind" of "DurableTask" has incompatible type 
 reveal_type(add.invoke_with_state(1)[0].value)  # R: int | None
 
 
+def half(number: int, places: int = 0) -> float:
+    """A function for a step."""
+    return round(number / 2, places)
+
+
+async def ahalf(number: int) -> float:
+    """A coroutine for a step."""
+    return number / 2
+
+
 async def within(context: DurableContext) -> None:
     """The words of the context."""
-    reveal_type(await add.aenqueue(1))  # R: TaskResult[[a: int, b: int =], int]
+    reveal_type(await add.aenqueue(1))  # R: DurableTaskResult[[a: int, b: int =], int]
     await add.aenqueue("1")  # E: Argument 1 to "aenqueue" of "DurableTask" has incompatible type "str"
     reveal_type(await aadd.ainvoke(1))  # R: int
     reveal_type(context.step("size", len, "abc"))  # R: int
     reveal_type(context.step(len, "abc"))  # R: int
     reveal_type(await context.astep("size", len, "abc"))  # R: int
+    reveal_type(context.step("half", half, 4, places=1, atomic=True))  # R: float
+    reveal_type(context.step(half, 4, timeout=3))  # R: float
+    reveal_type(await context.astep("ahalf", ahalf, 4))  # R: float
+    reveal_type(await context.astep(ahalf, 4, max_attempts=3))  # R: float
+    context.step("half", half, "4")  # E: No overload variant of "__call__" of "StepWord" matches argument types
+    context.step("half", half, 4, place=1)  # E: Unexpected keyword argument "place" for "__call__" of "StepWord"
+    context.step(half)  # E: No overload variant of "__call__" of "StepWord" matches argument type
+    context.step("half", half, 4, atomic="yes")  # E: Unexpected keyword argument "atomic" for "__call__" of "StepWord"
+    await context.astep("ahalf", ahalf, "4")  # E: No overload variant of "__call__" of "AsyncStepWord" matches
+    context.call(chat, 7)  # E: No overload variant of "call" of "DurableContext" matches argument types
+    context.call(chat)  # E: No overload variant of "call" of "DurableContext" matches argument type
+    context.acall(chat, 7)  # E: No overload variant of "acall" of "DurableContext" matches argument types
+    context.spawn(add, "1")  # E: No overload variant of "spawn" of "DurableContext" matches argument types
+    await context.aspawn(add, c=1)  # E: No overload variant of "aspawn" of "DurableContext" matches argument types
+    reveal_type(context.spawn(add, 1, key="one"))  # R: ChildHandle[int]
+    reveal_type(context.spawn(add.bind(1)))  # R: ChildHandle[int]
+    reveal_type(context.call(add.bind(1)).value)  # R: int
     reveal_type(context.call(chat, "x").value)  # R: bool
     reveal_type(context.spawn(add, 1))  # R: ChildHandle[int]
     reveal_type(get_context())  # R: DurableContext

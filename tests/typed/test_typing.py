@@ -5,13 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import django_tasks_durable
+from django_tasks_durable import testing
+
 CHECKED = Path(__file__).parent / "checked.py"
+SAMPLE = CHECKED.with_name("sample.py")
 ROOT = CHECKED.parent.parent.parent
 WANTED = re.compile(r"# (?P<kind>[ER]): (?P<text>.+)$")
 SAID = re.compile(r"checked\.py:(?P<line>\d+): (?:error: (?P<error>.+?)|note: Revealed type is \"(?P<type>.+)\")$")
@@ -47,3 +52,23 @@ def test_mypy_says_of_each_line_what_stands_beside_it() -> None:
 def plain(told: str) -> str:
     """Leave the modules out of the name of a type, and its newer spelling in."""
     return re.sub(r"Union\[(\w+), None\]", r"\1 | None", QUALIFIED.sub("", told))
+
+
+def test_a_project_that_uses_every_public_name_is_clean_to_mypy() -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", str(SAMPLE)]
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    outcome = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.skipif(shutil.which("pyright") is None, reason="pyright is not installed")
+def test_it_is_clean_to_pyright() -> None:
+    outcome = subprocess.run(
+        ["pyright", "--pythonpath", sys.executable, str(SAMPLE)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stdout
+
+
+def test_the_sample_uses_every_public_name() -> None:
+    used = set(re.findall(r"\w+", SAMPLE.read_text()))
+    assert {*django_tasks_durable.__all__, *testing.__all__} <= used
