@@ -14,6 +14,10 @@ ROOT_PAGES = {name: f"project/{name}" for name in ("README.md", "CONTRIBUTING.md
 LINK = re.compile(r"\]\((?!\w+:|#|/)([^)#\s]+)((?:#[^)\s]+)?)\)")
 # What begins a fence here after the language is for the tests, and means something else to the highlighter.
 FENCE = re.compile(r"^```(\w+) [\w-]+$", re.MULTILINE)
+# The theme draws what stands in such an element.
+MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What a comment says is for the tests, too.
+COMMENT = re.compile(r"^<!-- .*?-->\n", re.MULTILINE | re.DOTALL)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -40,4 +44,5 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return found[0]
         return f"]({os.path.relpath(target, place.parent)}{found[2]})"
 
-    return FENCE.sub(r"```\1", LINK.sub(led, markdown))
+    markdown = MERMAID.sub(r'<pre class="mermaid"><code>\1</code></pre>', markdown)
+    return FENCE.sub(r"```\1", COMMENT.sub("", LINK.sub(led, markdown)))

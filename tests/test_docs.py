@@ -3,110 +3,21 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
+from django.dispatch import Signal
 
-from django_tasks_durable import conf
+from django_tasks_durable import conf, signals
 from django_tasks_durable.primitives.status import TRANSITIONS, RunStatus
+from tests import reference
+from tests.pages import PAGES, ROOT, blocks
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(r"^```(?P<language>\w+)?(?: (?P<word>[\w-]+))?\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
-
-
-@dataclass(frozen=True)
-class Block:
-    """One code block of a page. `word` follows the language: `settings` or `no-run`."""
-
-    page: Path
-    line: int
-    language: str
-    word: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.page.relative_to(ROOT)}:{self.line}"
-
-
-def blocks() -> Iterator[Block]:
-    """Give every code block of every page."""
-    for page in PAGES:
-        text = page.read_text()
-        for match in FENCE.finditer(text):
-            line = text[: match.start()].count("\n") + 1
-            yield Block(page, line, match["language"] or "", match["word"] or "", match["code"])
-
-
-PYTHON = [block for block in blocks() if block.language == "python"]
-
-
-# One process sets Django up; a fork of it runs each block, in the module of a program, because a task is known by the module
-# and name of its function.
-RUNNER = """
-import json, os, sys, tempfile, traceback
-import django
-django.setup()
-for number, (name, code) in enumerate(json.load(sys.stdin)):
-    with tempfile.TemporaryFile("w+") as told:
-        if not (child := os.fork()):
-            try:
-                os.dup2(told.fileno(), 1), os.dup2(told.fileno(), 2)
-                exec(compile(code, name, "exec"), globals())
-            except BaseException:
-                traceback.print_exc()
-                sys.stderr.flush()
-                os._exit(1)
-            sys.stdout.flush()
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        told.seek(0)
-        print(json.dumps([name, told.read() or f"status {status}" if status else ""]), flush=True)
-"""
-
-
-@cache
-def blocks_run() -> dict[str, str]:
-    """Run every block that is to run; return what was wrong with each, or nothing."""
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
-    outcome = subprocess.run(
-        [sys.executable, "-c", RUNNER],
-        input=json.dumps([[str(block), block.code] for block in PYTHON if block.word == ""]),
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert outcome.returncode == 0, outcome.stderr
-    return dict(json.loads(line) for line in outcome.stdout.splitlines())
-
-
-# No database is asked: once is enough.
-@pytest.mark.databases("sqlite")
-@pytest.mark.parametrize("block", [block for block in PYTHON if block.word == ""], ids=str)
-def test_a_python_block_runs(block: Block) -> None:
-    assert blocks_run()[str(block)] == ""
-
-
-@pytest.mark.parametrize("block", [block for block in PYTHON if block.word == "no-run"], ids=str)
-def test_a_python_block_that_needs_more_than_the_page_still_compiles(block: Block) -> None:
-    compile(block.code, str(block), "exec")
-
-
-@pytest.mark.parametrize("block", [block for block in PYTHON if block.word == "settings"], ids=str)
-def test_a_settings_block_has_no_wrong_option(block: Block) -> None:
-    namespace: dict[str, Any] = {}
-    exec(compile(block.code, str(block), "exec"), namespace)
-    for entry in namespace["TASKS"].values():
-        assert conf.problems_in(entry.get("OPTIONS", {})) == []
 
 
 def test_the_reference_lists_each_option_with_its_default() -> None:
@@ -146,6 +57,34 @@ def test_the_reference_lists_each_public_name() -> None:
     assert set(listed) - {"exceptions", "testing"} == public
 
 
+@pytest.mark.parametrize("name", reference.PARTS)
+def test_what_is_drawn_from_the_code_is_as_the_code_is(name: str) -> None:
+    has, should = reference.drawn(name)
+    assert has == should, "run: python -m tests.reference"
+
+
+def test_the_reference_lists_each_check() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "django_tasks_durable").rglob("*.py"))
+    known = set(re.findall(r'id="(?:durable_tasks\.)?([EWI]\d{3})"', source))
+    rows = re.findall(
+        r"^\| `([EWI]\d{3})` \| .+ \| .+ \| .+ \|$", (ROOT / "docs/reference/checks.md").read_text(), re.MULTILINE
+    )
+    assert sorted(rows) == sorted(known)
+
+
+def test_a_page_names_no_check_that_there_is_not() -> None:
+    known = set(re.findall(r"^\| `([EWI]\d{3})`", (ROOT / "docs/reference/checks.md").read_text(), re.MULTILINE))
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":  # tells of former ones, too
+            continue
+        assert set(re.findall(r"\b([EWI]0\d\d)\b", page.read_text())) <= known, page.name
+
+
+def test_the_reference_lists_each_signal() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", (ROOT / "docs/reference/signals.md").read_text(), re.MULTILINE)
+    assert set(rows) == {name for name, value in vars(signals).items() if isinstance(value, Signal)}
+
+
 @pytest.mark.databases("sqlite")
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_accepts_the_unit_of_the_guide(tmp_path: Path) -> None:
@@ -161,14 +100,6 @@ def test_the_readme_holds_the_two_commands() -> None:
     first = 'python3 -m venv .venv && .venv/bin/pip install -e ".[demo]" && .venv/bin/python manage.py demo'
     second = 'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/python -m tests'
     assert [line for line in commands if line.startswith("python3 -m venv")] == [first, second]
-
-
-@pytest.mark.parametrize("command", ["runtasks", "tasks", "demo"])
-def test_a_command_that_the_pages_name_exists_and_explains_itself(command: str) -> None:
-    from django.core.management import get_commands, load_command_class
-
-    app = get_commands()[command]
-    assert load_command_class(str(app), command).create_parser("manage.py", command).format_help()
 
 
 def test_the_changelog_holds_this_version() -> None:

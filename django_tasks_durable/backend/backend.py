@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.core import checks
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 
 from django_tasks_durable.authoring.tasks import DurableTask, register
 from django_tasks_durable.compat import (
@@ -61,7 +61,11 @@ class DurableBackend(BaseTaskBackend):
         return get_options(self.alias)
 
     def validate_task(self, task: Task[..., Any]) -> None:
-        """Raise InvalidTask for a task that this backend cannot run."""
+        """Raise InvalidTask for a task that this backend cannot run, ImproperlyConfigured where the app is missing."""
+        if apps.apps_ready and not apps.is_installed("django_tasks_durable"):
+            # Without the app nobody looks at the checks, and no table can be made.
+            missing = advice.not_installed(self.alias)
+            raise ImproperlyConfigured(f"{missing.msg} {missing.hint}")
         super().validate_task(task)
         if len(task.queue_name) > LONGEST_QUEUE_NAME:
             raise InvalidTask(

@@ -5,6 +5,7 @@ What one entry of TASKS says about itself is told by ``DurableBackend.check()``,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -53,7 +54,7 @@ def register() -> None:
 
 def check_databases(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at the settings of the databases that hold tasks."""
-    messages: Messages = []
+    messages: Messages = _unnamed()
     for alias, options in usable():
         messages += _routing(alias, options.database)
         for finding in fitness.by_settings(connections[options.database], threads=options.concurrency):
@@ -73,7 +74,7 @@ def check_servers(app_configs: object = None, databases: Sequence[str] | None = 
             lease_seconds=options.lease_seconds,
             payload_bytes=options.max_payload_bytes,
         )
-    ]
+    ] + _unmigrated(databases or ())
 
 
 def check_tasks(app_configs: object = None, **kwargs: Any) -> Messages:
@@ -269,6 +270,28 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
                 )
             )
     return messages
+
+
+def _unmigrated(databases: Sequence[str]) -> Messages:
+    # `migrate` looks before it makes the tables.
+    return [
+        _told(alias, options.database, fitness.missing_tables())
+        for alias, options in usable()
+        if options.database in databases and sys.argv[1:2] != ["migrate"] and not fitness.has_tables(options.database)
+    ]
+
+
+def _unnamed() -> Messages:
+    # Who names another backend has chosen it, as settings for tests do.
+    if settings.is_overridden("TASKS"):  # type: ignore[misc]  # the stubs know the settings and not their methods
+        return []
+    return [
+        checks.Warning(
+            "The app is installed and the settings have no TASKS, so tasks run at once where they are enqueued.",
+            hint="Add TASKS = {'default': {'BACKEND': 'django_tasks_durable.DurableBackend'}} to the settings.",
+            id="durable_tasks.W042",
+        )
+    ]
 
 
 def _routing(alias: str, database: str) -> Messages:

@@ -1,4 +1,4 @@
-"""A command line that answers a misspelt word with the right one."""
+"""A command line that answers a misspelt word with the right one, and a forgotten `migrate` with its name."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError
 
+from django_tasks_durable.conf import get_options
 from django_tasks_durable.snapshots.text import plain
+from django_tasks_durable.store.vendors import fitness
 
 
 class SuggestingParser(CommandParser):
@@ -39,3 +42,15 @@ class SuggestingParser(CommandParser):
             for match in get_close_matches(word.split("=")[0], known, 1)
         ]
         return f". Did you mean {', '.join(close)}?" if close else ""
+
+
+def expect_tables(alias: str) -> None:
+    """Raise CommandError where the tables are not made yet. A database that does not answer is not judged."""
+    database = get_options(alias).database
+    try:
+        is_ready = fitness.has_tables(database)
+    except DatabaseError:
+        return
+    if not is_ready:
+        missing = fitness.missing_tables()
+        raise CommandError(f"The database {database!r} of TASKS[{alias!r}]: {missing.message} {missing.hint}")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
+from tests.newcomer.project import Project
+
 pytestmark = [pytest.mark.slow, pytest.mark.databases("sqlite")]
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SETTINGS = """
-INSTALLED_APPS += ["django_tasks_durable"]
-TASKS = {"default": {"BACKEND": "django_tasks_durable.DurableBackend"}}
-"""
 TASKS = """
 import django
 from django_tasks_durable import task
@@ -62,43 +56,9 @@ print(json.dumps({
 """
 
 
-class Project:
-    """A project made by `django-admin startproject`, in a folder of its own."""
-
-    def __init__(self, folder: Path, *, settings: str = SETTINGS, tasks: str = TASKS) -> None:
-        self.folder = folder
-        self.run("-m", "django", "startproject", "bare", ".")
-        with (folder / "bare" / "settings.py").open("a") as file:
-            file.write(settings)
-        (folder / "bare" / "tasks.py").write_text(tasks)
-
-    def run(self, *arguments: str) -> str:
-        """Run Python there, and return what it printed."""
-        environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-        environment |= {"PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "bare.settings"}
-        if arguments[:2] == ("-m", "django"):
-            del environment["DJANGO_SETTINGS_MODULE"]
-        outcome = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert outcome.returncode == 0, f"{outcome.stdout}\n{outcome.stderr}"
-        return outcome.stdout
-
-    def program(self, code: str, *arguments: str) -> object:
-        """Run a program with the project set up, and return the JSON that it printed."""
-        return json.loads(self.run("-c", f"import django, json, sys; django.setup()\n{code}", *arguments))
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+    return Project(tmp_path, tasks=TASKS)
 
 
 def test_a_bare_project_needs_the_app_and_the_setting_and_nothing_else(project: Project) -> None:

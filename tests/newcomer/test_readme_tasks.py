@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.newcomer.test_bare_project import Project
-from tests.test_docs import PYTHON
+from tests.newcomer.project import Project
+from tests.pages import blocks
 
 pytestmark = [pytest.mark.slow, pytest.mark.databases("sqlite")]
 
@@ -37,7 +37,7 @@ print(json.dumps({
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A bare project whose settings and tasks.py are what the README shows."""
-    readme = [block for block in PYTHON if block.page.name == "README.md"]
+    readme = [block for block in blocks() if block.page.name == "README.md" and block.language == "python"]
     settings = "".join(block.code for block in readme if block.word == "settings")
     tasks = "\n\n".join(block.code for block in readme if block.word == "")
     project = Project(tmp_path, settings=settings.replace("INSTALLED_APPS =", "INSTALLED_APPS +="), tasks=tasks)

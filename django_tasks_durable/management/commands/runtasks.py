@@ -19,7 +19,7 @@ from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.conf import durable_aliases, get_options
 from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
-from django_tasks_durable.management.parsing import SuggestingParser
+from django_tasks_durable.management.parsing import SuggestingParser, expect_tables
 from django_tasks_durable.worker.loop import Worker, WorkerSettings
 from django_tasks_durable.worker.shutdown import StopSignals
 from django_tasks_durable.worker.supervisor import Supervisor
@@ -99,6 +99,8 @@ class Command(BaseCommand):
             self._run(options)
 
     def _run(self, options: dict[str, Any]) -> None:
+        expect_durable(options["backend"])
+        expect_tables(options["backend"])
         expect_usable_middleware()
         stop_signals = StopSignals()
         if options["processes"] > 1:
@@ -146,6 +148,18 @@ class Command(BaseCommand):
             scheduler=not options["no_scheduler"],
         )
         return Worker(config, chosen)
+
+
+def expect_durable(alias: str) -> None:
+    """Raise CommandError for an alias under which nothing is ever enqueued for a worker."""
+    if alias not in durable_aliases():
+        known = ", ".join(map(repr, durable_aliases()))
+        cure = (
+            f"Give one of {known} by --backend."
+            if known
+            else f"Set TASKS = {{{alias!r}: {{'BACKEND': 'django_tasks_durable.DurableBackend'}}}}."
+        )
+        raise CommandError(f"TASKS[{alias!r}] is no DurableBackend, so there is nothing to run. {cure}")
 
 
 def expect_usable_middleware() -> None:

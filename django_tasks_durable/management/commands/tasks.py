@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_tasks_durable.exceptions import DurableError
-from django_tasks_durable.management.parsing import SuggestingParser
+from django_tasks_durable.management.parsing import SuggestingParser, expect_tables
 from django_tasks_durable.management.tasks import SUBCOMMANDS
 from django_tasks_durable.management.tasks.terminal import Terminal
 from django_tasks_durable.snapshots.text import plain
@@ -28,6 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do what the subcommand says."""
+        expect_tables(options["backend"])
         terminal = Terminal(self.stdout, self.style, backend=options["backend"], as_json=options["json"])
         try:
             SUBCOMMANDS[options["subcommand"]].does(terminal, options)

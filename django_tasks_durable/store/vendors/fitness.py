@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .postgresql import reaches_server
@@ -13,6 +14,7 @@ POSTGRESQL_SINCE = 150000
 SQLITE_SINCE = (3, 37)
 MARIADB_SINCE = (10, 6)
 MYSQL_SINCE = (8, 0)
+RUNS = "durable_tasks_taskrun"
 STRAY_TABLES = (
     "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "
     "AND table_name LIKE 'durable\\_tasks\\_%' AND engine <> 'InnoDB'"
@@ -50,6 +52,18 @@ def by_settings(connection: BaseDatabaseWrapper, *, threads: int) -> list[Findin
                     hint="Tasks need PostgreSQL, SQLite, MariaDB or MySQL; name such a one in OPTIONS['database'].",
                 )
             ]
+
+
+def has_tables(using: str) -> bool:
+    """Tell whether the tables of this app are there; needs a connection."""
+    connection = connections[using]
+    with connection.cursor() as cursor:
+        return RUNS in connection.introspection.table_names(cursor)
+
+
+def missing_tables() -> Finding:
+    """Say that the tables are not there."""
+    return Finding(id="W041", message="it has no tables for tasks.", hint="Run 'manage.py migrate'.")
 
 
 def by_asking(
