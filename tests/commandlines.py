@@ -90,7 +90,7 @@ def _complaint(words: list[str]) -> str:
             return _refused(name, rest)
         case ["manage.py" | "django-admin", name, *rest]:
             return _refused(name, rest)
-        case ["python" | "python3", "-m", "venv" | "pip", *_]:
+        case ["python" | "python3", "-m", "venv" | "pip", *_] | ["python" | "python3", "-c", _]:
             return ""
         case ["python" | "python3", "-m", module, *_]:
             return "" if find_spec(module) else f"no module {module}"
