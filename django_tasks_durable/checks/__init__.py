@@ -5,7 +5,6 @@ What one entry of TASKS says about itself is told by ``DurableBackend.check()``,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -28,7 +27,7 @@ from django_tasks_durable.primitives import sealing
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
-from . import deployment
+from . import beginning, deployment
 from .usable import usable
 
 TAG = "durable_tasks"
@@ -37,6 +36,8 @@ Messages = list[checks.CheckMessage]
 
 def register() -> None:
     """Register the checks."""
+    checks.register(beginning.check_named, TAG)
+    checks.register(beginning.check_migrated, checks.Tags.database)
     checks.register(check_databases, TAG)
     checks.register(check_tasks, TAG)
     checks.register(check_workflows, TAG)
@@ -54,7 +55,7 @@ def register() -> None:
 
 def check_databases(app_configs: object = None, **kwargs: Any) -> Messages:
     """Look at the settings of the databases that hold tasks."""
-    messages: Messages = _unnamed()
+    messages: Messages = []
     for alias, options in usable():
         messages += _routing(alias, options.database)
         for finding in fitness.by_settings(connections[options.database], threads=options.concurrency):
@@ -74,7 +75,7 @@ def check_servers(app_configs: object = None, databases: Sequence[str] | None = 
             lease_seconds=options.lease_seconds,
             payload_bytes=options.max_payload_bytes,
         )
-    ] + _unmigrated(databases or ())
+    ]
 
 
 def check_tasks(app_configs: object = None, **kwargs: Any) -> Messages:
@@ -270,28 +271,6 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
                 )
             )
     return messages
-
-
-def _unmigrated(databases: Sequence[str]) -> Messages:
-    # `migrate` looks before it makes the tables.
-    return [
-        _told(alias, options.database, fitness.missing_tables())
-        for alias, options in usable()
-        if options.database in databases and sys.argv[1:2] != ["migrate"] and not fitness.has_tables(options.database)
-    ]
-
-
-def _unnamed() -> Messages:
-    # Who names another backend has chosen it, as settings for tests do.
-    if settings.is_overridden("TASKS"):  # type: ignore[misc]  # the stubs know the settings and not their methods
-        return []
-    return [
-        checks.Warning(
-            "The app is installed and the settings have no TASKS, so tasks run at once where they are enqueued.",
-            hint="Add TASKS = {'default': {'BACKEND': 'django_tasks_durable.DurableBackend'}} to the settings.",
-            id="durable_tasks.W042",
-        )
-    ]
 
 
 def _routing(alias: str, database: str) -> Messages:
