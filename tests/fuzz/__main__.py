@@ -1,4 +1,7 @@
-"""Make many calls: `python -m tests.fuzz rest --cases 5000 --seed 7`. DATABASE_URL names a server to do it on."""
+"""Make many calls: `python -m tests.fuzz rest --cases 5000 --seed 7`. DATABASE_URL names a server to do it on.
+
+`rest` calls every operation of the REST API; `queue` plays so many lives of a queue against a model in plain Python.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,20 @@ import sys
 
 import pytest
 
+PLACES = {"rest": "tests/fuzz/test_rest.py", "queue": "tests/store/test_any_queue.py"}
+
 
 def main() -> int:
     """Fuzz a door. Return 1 when it did what it must not."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("door", choices=["rest"])
-    parser.add_argument("--cases", type=int, default=1000, help="how many calls (default: 1000)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("door", choices=sorted(PLACES))
+    parser.add_argument("--cases", type=int, default=1000, help="how many calls or lives (default: 1000)")
     parser.add_argument("--seed", type=int, default=0, help="other calls for another number")
     told = parser.parse_args()
     os.environ |= {"FUZZ_CASES": str(told.cases), "FUZZ_SEED": str(told.seed)}
-    return int(pytest.main(["-q", "-s", "-x", "--show-capture=no", "--timeout=0", f"tests/fuzz/test_{told.door}.py"]))
+    return int(pytest.main(["-q", "-s", "-x", "--show-capture=no", "--timeout=0", PLACES[told.door]]))
 
 
 if __name__ == "__main__":

@@ -206,6 +206,18 @@ MUTANTS = [
         (STORE + "commit.py", '    if delta.checkpoints:\n        changes |= {"crashes": 0, "deliveries": 0}', "    if delta.checkpoints:\n        pass"),
         tests="tests/store/test_outcomes.py tests/store/test_sweep.py",
     ),
+    _mutant(
+        "a sweep turns pages that grow shorter under it",
+        (STORE + "workers.py", "while batch := _sweep_batch(session, spread):", "while batch := _sweep_batch(session, spread, len(swept)):"),
+        (STORE + "workers.py", "def _sweep_batch(session: Session, spread: float)", "def _sweep_batch(session: Session, spread: float, offset: int)"),
+        (STORE + "workers.py", "LIMIT {SWEPT_AT_ONCE} {session", "LIMIT {SWEPT_AT_ONCE} OFFSET {offset} {session"),
+        tests="tests/store/test_recovery.py", on="sqlite postgresql",
+    ),
+    _mutant(
+        "a worker dates its heartbeat by its own clock",
+        (STORE + "workers.py", 'f"UPDATE {WORKERS} SET heartbeat_at = {session.now} WHERE id', 'f"UPDATE {WORKERS} SET heartbeat_at = \'2020-01-01 00:00:00\' WHERE id'),
+        tests="tests/store/test_any_queue.py",
+    ),
     # --- outcomes
     _mutant(
         "a suspension does not look at the inbox",
@@ -271,6 +283,26 @@ MUTANTS = [
         "giving back costs an attempt",
         (STORE + "deltas.py", "self.reason = WakeReason.RELEASED", "self.reason = WakeReason.RELEASED\n                self.attempts, self.errors, self.worker_ids = 1, '[]', '[]'"),
         tests="tests/store/test_outcomes.py",
+    ),
+    _mutant(
+        "a suspension costs an attempt",
+        (STORE + "deltas.py", "        self.awaited, self.forget = write.awaited, write.forget\n", "        self.awaited, self.forget = write.awaited, write.forget\n        self.attempts, self.errors, self.worker_ids = 1, '[]', '[]'\n"),
+        tests="tests/store/test_outcomes.py",
+    ),
+    _mutant(
+        "a question may be answered twice",
+        (STORE + "control.py", "    if given is not None:\n        if given != answer:\n            raise AlreadyResolved(wait.token)\n        return\n", ""),
+        tests="tests/store/test_control.py tests/concurrency/test_control.py", on="sqlite postgresql",
+    ),
+    _mutant(
+        "who listens can undo what an operator did",
+        (STORE + "changes.py", "    transaction.on_commit(news, using=using, robust=True)", "    transaction.on_commit(news, using=using)"),
+        tests="tests/store/test_control.py",
+    ),
+    _mutant(
+        "who listens can end the news",
+        (WORKER + "news.py", "signals.run_changed.send_robust(", "signals.run_changed.send("),
+        tests="tests/worker/test_news.py",
     ),
     _mutant(
         "a lost answer is taken for a lost commit",
@@ -398,6 +430,27 @@ MUTANTS = [
         "connections are left as a task left them",
         ("django_tasks_durable/executors/thread.py", "since_check = leave_clean(since_check)", "since_check = 0"),
         tests="tests/faults/test_hostile.py::test_the_next_task_on_the_thread_finds_the_connection_clean",
+    ),
+    # --- the body of a task
+    _mutant(
+        "a step returns what its function made, not what is remembered of it",
+        (ENGINE + "tries.py", "text, value = codec.round_trip(raw, limit=frame.slice.limit)\n            yield", "text, value = codec.encode(raw, limit=frame.slice.limit), raw\n            yield"),
+        tests="tests/engine/test_steps.py tests/engine/test_replay.py",
+    ),
+    _mutant(
+        "a suspension is an Exception",
+        ("django_tasks_durable/exceptions.py", "class ControlFlow(BaseException):", "class ControlFlow(Exception):"),
+        tests="tests/engine/test_suspension.py",
+    ),
+    _mutant(
+        "an attempt lets sys.exit() through",
+        (ENGINE + "attempt.py", "    except BaseException as error:\n        outcome = outcomes.of_error(slice, error)\n        undoing = unwinding.begun(slice, outcome, error)\n    return", "    except Exception as error:\n        outcome = outcomes.of_error(slice, error)\n        undoing = unwinding.begun(slice, outcome, error)\n    return"),
+        tests="tests/engine/test_failures.py tests/engine/test_suspension.py",
+    ),
+    _mutant(
+        "a name in a row is imported",
+        ("django_tasks_durable/authoring/registry.py", "        raise UnknownTask(path) from None", "        from django.utils.module_loading import import_string\n\n        return import_string(path)"),
+        tests="tests/engine/test_tasks.py",
     ),
     # --- changed code, and what is undone
     _mutant(
@@ -529,6 +582,11 @@ MUTANTS = [
         tests="tests/faults/test_schedules.py::test_a_scheduler_killed_at_any_point_of_a_tick_loses_and_doubles_none",
     ),
     _mutant(
+        "the ledger goes with the runs",
+        (STORE + "retention.py", "        session.change(f\"DELETE FROM {RUNS} WHERE id IN ({marks})\", doomed)", "        session.change(f\"DELETE FROM {RUNS} WHERE id IN ({marks})\", doomed)\n        session.change(f\"DELETE FROM durable_tasks_tick WHERE run_id IN ({marks})\", doomed)"),
+        tests="tests/store/test_schedules.py::test_retention_takes_the_run_and_leaves_the_tick", on="sqlite postgresql mariadb",
+    ),
+    _mutant(
         "the next tick is counted from now",
         (STORE + "ticks.py", "next_after(tick or now)", "next_after(now)"),
         tests="tests/store/test_schedules.py::test_of_an_outage_every_tick_is_run_in_order",
@@ -606,6 +664,37 @@ MUTANTS = [
         "a session is asked about once, at the door",
         (LIVE + "consumers.py", "                    await self._look_again()\n", "                    pass\n"),
         tests="tests/live/test_leaving.py",
+    ),
+    # --- who may see what, and do it
+    _mutant(
+        "an aggregate counts what its reader may not see",
+        ("django_tasks_durable/snapshots/bootstrap.py", "        query.of(narrow(read.runs(using=using)))\n        .order_by()", "        query.of(read.runs(using=using))\n        .order_by()"),
+        tests="tests/doors/test_bootstrap.py tests/doors/test_rest_permissions.py",
+    ),
+    _mutant(
+        "a label is taken for HTML",
+        ("django_tasks_durable/admin/look.py", "label = run.percent, plain(run.progress.label)", "label = run.percent, SafeString(run.progress.label)"),
+        tests="tests/doors/test_admin.py tests/doors/test_admin_house.py",
+    ),
+    _mutant(
+        "the admin acts on whatever task is named",
+        ("django_tasks_durable/admin/runs.py", "return read.one(run_id, using=places.database(), narrow=_visible(request))", "return read.one(run_id, using=places.database())"),
+        tests="tests/doors/test_admin_tenants.py",
+    ),
+    _mutant(
+        "who may see a task may do anything to it",
+        ("django_tasks_durable/admin/acting.py", "if not self.has_view_permission(request) or not acts.may(request.user, act):", "if not self.has_view_permission(request):"),
+        tests="tests/doors/test_admin.py",
+    ),
+    _mutant(
+        "whoever follows a link pauses a queue",
+        ("django_tasks_durable/admin/queues.py", "view(require_POST(self.pause))", "view(self.pause)"),
+        tests="tests/doors/test_admin_house.py",
+    ),
+    _mutant(
+        "a link answers when it is looked at",
+        ("django_tasks_durable/answers/views.py", 'request.POST if request.method == "POST" else None', "request.POST or request.GET or None"),
+        tests="tests/doors/test_answers.py",
     ),
     # --- rollups
     _mutant(

@@ -384,3 +384,17 @@ def test_a_cancel_and_an_answer_at_once_leave_one_story() -> None:
     assert answered is RunStatus.READY or isinstance(answered, NotWaiting)
     assert fresh(run).status == RunStatus.CANCELLED
     assert Step.objects.filter(run=run).count() == fresh(run).last_sequence
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_listens_and_raises_does_not_fail_the_act() -> None:
+    def raises(**told: Any) -> None:
+        raise RuntimeError("a receiver's own fault")
+
+    run = a_waiting_run()
+    signals.run_changed.connect(raises)
+    try:
+        assert control.cancel(run.pk, using=USING) is RunStatus.CANCELLED
+    finally:
+        signals.run_changed.disconnect(raises)
+    assert fresh(run).status == RunStatus.CANCELLED
