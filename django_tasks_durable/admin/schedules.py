@@ -227,18 +227,15 @@ class ScheduleAdmin(Navigated, ModelAdmin):
     def run_schedules_now(self, request: HttpRequest, queryset: QuerySet[Schedule]) -> None:
         """Enqueue a run of each, beside its ticks."""
 
-        def run(name: str, *, using: str) -> None:
-            schedules.run_now(name, using=using, by=request.user.get_username())
-
-        self._each(request, queryset, run, gettext("%d enqueued."), "Ran the schedule.")
+        self._each(request, queryset, schedules.run_now, gettext("%d enqueued."), "Ran the schedule.")
 
     def _each(
-        self, request: HttpRequest, queryset: QuerySet[Schedule], act: Callable[..., None], said: str, logged: str
+        self, request: HttpRequest, queryset: QuerySet[Schedule], act: Callable[..., object], said: str, logged: str
     ) -> None:
         done = 0
         for row in queryset:
             try:
-                act(row.name, using=places.database())
+                act(row.name, using=places.database(), by=request.user.get_username())
             except DurableError as error:
                 messages.warning(request, f"{plain(row.name)}: {plain(error)}")
                 continue

@@ -20,6 +20,8 @@ from rest_framework.views import APIView
 from django_tasks_durable.snapshots import places, policy, read
 from django_tasks_durable.snapshots.parts import WaitSnapshot
 from django_tasks_durable.snapshots.shapes import Act, RunSnapshot
+from django_tasks_durable.snapshots.text import plain
+from django_tasks_durable.store import audit
 
 from . import errors
 from .permissions import MayDoThis, ReadRate, WriteRate
@@ -64,6 +66,10 @@ class TasksView(APIView):
     def by(self) -> str:
         """Who acts, for the timeline."""
         return self.request.user.get_username() or "anonymous"
+
+    def log(self, kind: str, key: str, name: str, said: str) -> None:
+        """Write an act on a queue or a schedule into the admin's history, for a user with an account, where there is one."""
+        audit.enter(self.request.user, kind, key, plain(name), said)
 
     # --- what they see
 

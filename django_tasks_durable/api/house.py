@@ -52,10 +52,12 @@ class _ChangeOfQueue(TasksView):
     looking = policy.VIEW_QUEUES
     acting = policy.CHANGE_QUEUES
     change: ClassVar[Callable[..., None]]
+    logged: ClassVar[str]
 
     def _changed(self, name: str) -> Response:
         self.given(bodies.NothingSaid)
         type(self).change([name], using=self.using, by=self.by)
+        self.log("queue", name, name, type(self).logged)
         found = queue_snapshots.queue(name, using=self.using, narrow=self.narrow)
         return Response(found.as_dict())
 
@@ -64,6 +66,7 @@ class PauseQueueView(_ChangeOfQueue):
     """Letting a queue rest."""
 
     change = staticmethod(queues.pause)
+    logged = "Paused the queue."
 
     @documented(
         "Let workers take nothing more of a queue.", house_shapes.Queue, body=bodies.NothingSaid, refusals=(404,)
@@ -77,6 +80,7 @@ class UnpauseQueueView(_ChangeOfQueue):
     """Letting a queue go on."""
 
     change = staticmethod(queues.unpause)
+    logged = "Unpaused the queue."
 
     @documented("Let workers take runs of a queue again.", house_shapes.Queue, body=bodies.NothingSaid, refusals=(404,))
     def post(self, request: Request, name: str) -> Response:
@@ -98,13 +102,17 @@ class LimitsView(TasksView):
     )
     def post(self, request: Request, name: str) -> Response:
         """Answer with the queue."""
-        queues.limit(name, **self.given(bodies.Limits), using=self.using, by=self.by)
+        limits = self.given(bodies.Limits)
+        queues.limit(name, **limits, using=self.using, by=self.by)
+        told = ", ".join(f"{limit}: {'none' if value is None else value}" for limit, value in sorted(limits.items()))
+        self.log("queue", name, name, f"Changed the limits of the queue ({told}).")
         return Response(queue_snapshots.queue(name, using=self.using, narrow=self.narrow).as_dict())
 
     @documented("Let the settings alone say what limits a queue.", house_shapes.Queue, refusals=(404,))
     def delete(self, request: Request, name: str) -> Response:
         """Answer with the queue."""
         queues.unlimit(name, using=self.using, by=self.by)
+        self.log("queue", name, name, "Gave the limits of the queue back to the settings.")
         return Response(queue_snapshots.queue(name, using=self.using, narrow=self.narrow).as_dict())
 
 
@@ -128,11 +136,12 @@ class _ChangeOfSchedule(TasksView):
     looking = policy.VIEW_SCHEDULES
     acting = policy.RUN_SCHEDULES
 
-    def _told(self, name: str) -> dict[str, Any]:
+    def _told(self, name: str, logged: str) -> dict[str, Any]:
         queryset = schedule_snapshots.schedules(using=self.using).filter(name=name)
         found = schedule_snapshots.many(queryset, using=self.using, narrow=self.narrow)
         if not found:
             raise ScheduleNotFound(name)
+        self.log("schedule", str(found[0].row.pk), name, logged)
         return found[0].as_dict(show=self.veil)
 
 
@@ -143,8 +152,8 @@ class PauseScheduleView(_ChangeOfSchedule):
     def post(self, request: Request, name: str) -> Response:
         """Answer with the schedule."""
         self.given(bodies.NothingSaid)
-        schedules.pause(name, using=self.using)
-        return Response(self._told(name))
+        schedules.pause(name, using=self.using, by=self.by)
+        return Response(self._told(name, "Paused the schedule."))
 
 
 class UnpauseScheduleView(_ChangeOfSchedule):
@@ -154,8 +163,8 @@ class UnpauseScheduleView(_ChangeOfSchedule):
     def post(self, request: Request, name: str) -> Response:
         """Answer with the schedule."""
         self.given(bodies.NothingSaid)
-        schedules.unpause(name, using=self.using)
-        return Response(self._told(name))
+        schedules.unpause(name, using=self.using, by=self.by)
+        return Response(self._told(name, "Unpaused the schedule."))
 
 
 class RunScheduleView(_ChangeOfSchedule):
@@ -172,5 +181,6 @@ class RunScheduleView(_ChangeOfSchedule):
         """Answer with the id of the run."""
         self.given(bodies.NothingSaid)
         run_id = schedules.run_now(name, using=self.using, by=self.by)
+        self._told(name, "Ran the schedule.")
         location = self.address("detail", run_id=str(run_id))
         return Response({"v": WIRE_VERSION, "id": str(run_id)}, status=202, headers={"Location": location})

@@ -16,7 +16,7 @@ from django_tasks_durable.limits import NO_RATE, Rate, expect_count
 from django_tasks_durable.models import Queue, TaskRun
 from django_tasks_durable.models.queue import LONGEST_QUEUE
 
-from . import vendors
+from . import audit, vendors
 
 NAME_LENGTH = 200
 
@@ -30,7 +30,7 @@ def pause(names: Iterable[str], *, using: str, by: str = "") -> None:
         for row in _rows(names, using):
             if row.paused_at is None:
                 row.paused_at, row.paused_by = vendors.session(using).now_at(), by[:NAME_LENGTH]
-                _write(row, using, by)
+                _write(row, using, by, "paused the queue %s")
 
 
 def unpause(names: Iterable[str], *, using: str, by: str = "") -> None:
@@ -39,7 +39,7 @@ def unpause(names: Iterable[str], *, using: str, by: str = "") -> None:
         for row in _rows(names, using):
             if row.paused_at is not None:
                 row.paused_at, row.paused_by = None, ""
-                _write(row, using, by)
+                _write(row, using, by, "unpaused the queue %s")
 
 
 class _Unchanged(Enum):
@@ -66,20 +66,21 @@ def limit(
         changes["concurrency"] = expect_count("concurrency", concurrency) or 0
     if not isinstance(rate, _Unchanged):
         changes["rate"] = NO_RATE if rate is None else str(Rate.of(rate))
-    _change(name, changes, using, by)
+    told = ", ".join(f"{column}={value or 'no limit'}" for column, value in changes.items())
+    _change(name, changes, using, by, f"limited the queue %s to {told}")
 
 
 def unlimit(name: str, *, using: str, by: str = "") -> None:
     """Let the settings alone say what limits a queue. Raise UnknownQueue."""
-    _change(name, {"concurrency": None, "rate": ""}, using, by)
+    _change(name, {"concurrency": None, "rate": ""}, using, by, "gave the limits of the queue %s back to the settings")
 
 
-def _change(name: str, changes: Mapping[str, Any], using: str, by: str) -> None:
+def _change(name: str, changes: Mapping[str, Any], using: str, by: str, deed: str) -> None:
     with vendors.write_transaction(using):
         (row,) = _rows([name], using)
         for column, value in changes.items():
             setattr(row, column, value)
-        _write(row, using, by)
+        _write(row, using, by, deed)
 
 
 def _rows(names: Iterable[str], using: str) -> list[Queue]:
@@ -101,12 +102,13 @@ def _expect_known(name: str, known: frozenset[str] | None, using: str) -> None:
         raise UnknownQueue(name, nearest(name, list(known)))
 
 
-def _write(row: Queue, using: str, by: str) -> None:
+def _write(row: Queue, using: str, by: str, deed: str) -> None:
     row.changed_at, row.changed_by = vendors.session(using).now_at(), by[:NAME_LENGTH]
     columns: dict[str, Any] = {
         field.attname: getattr(row, field.attname) for field in Queue._meta.concrete_fields if not field.primary_key
     }
     # Somebody else may have entered the same queue meanwhile: who comes last has the last word.
     Queue.objects.using(using).update_or_create(pk=row.name, defaults=columns)
+    audit.note(by, deed % row.name, using=using)
     news = partial(signals.work_available.send, None, using=using, queue_name=row.name)
     transaction.on_commit(news, using=using, robust=True)

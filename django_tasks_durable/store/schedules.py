@@ -15,7 +15,7 @@ from django_tasks_durable.models import Schedule, Tick
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.policies import ScheduleSource, TickOutcome
 
-from . import ticks, vendors
+from . import audit, ticks, vendors
 
 logger = logging.getLogger("django_tasks_durable.schedules")
 
@@ -44,18 +44,20 @@ def sync(*, using: str) -> None:
         _insert(declaration, using)
 
 
-def pause(name: str, *, using: str) -> None:
+def pause(name: str, *, using: str, by: str = "") -> None:
     """Let a schedule tick no more until it is unpaused. Raise ScheduleNotFound."""
     if not Schedule.objects.using(using).filter(name=name).update(paused=True):
         raise ScheduleNotFound(name)
+    audit.note(by, f"paused the schedule {name}", using=using)
 
 
-def unpause(name: str, *, using: str) -> None:
+def unpause(name: str, *, using: str, by: str = "") -> None:
     """Let a schedule tick again, from its next tick on; backfill() is for what passed meanwhile. Raise ScheduleNotFound."""
     with vendors.write_transaction(using):
         row = _locked(name, using)
         if row.paused:
             _start_anew(row, using, paused=False)
+            audit.note(by, f"unpaused the schedule {name}", using=using)
 
 
 def run_now(name: str, *, using: str, by: str = "") -> UUID:

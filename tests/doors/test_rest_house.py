@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from io import StringIO
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.core.management import call_command
 from django.db import connection
 from django.db.utils import OperationalError
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks_durable.live import hub
 from django_tasks_durable.live.hub import HubStatus
+from django_tasks_durable.management.tasks import terminal
 from django_tasks_durable.models import Queue, Schedule, Step, TaskRun
 from django_tasks_durable.store import schedules
 from django_tasks_durable.testing import drain
@@ -66,6 +70,41 @@ def test_a_queue_is_limited_and_let_go() -> None:
     ]
     for body in wrong:
         assert refusal(ann.post("queues/default/limits/", body), 400) in {"INVALID", "INVALID_LIMIT"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_changed_the_house_is_written_down_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    a_schedule()
+    ann = on_duty()
+    with caplog.at_level("INFO", logger="django_tasks_durable.audit"):
+        for limit in (2, 3):
+            told(ann.post("queues/default/limits/", {"concurrency": limit}))
+        told(ann.client.delete("/api/tasks/queues/default/limits/"))
+        for place in ("queues/default", "schedules/nightly"):
+            told(ann.post(f"{place}/pause/"))
+            told(ann.post(f"{place}/unpause/"))
+        call_command("tasks", "schedules", "pause", "nightly", stdout=StringIO())
+
+    written = LogEntry.objects.order_by("pk").values_list("user__username", "object_repr", "change_message")
+    assert list(written) == [
+        ("ann", "default", "Changed the limits of the queue (concurrency: 2)."),
+        ("ann", "default", "Changed the limits of the queue (concurrency: 3)."),
+        ("ann", "default", "Gave the limits of the queue back to the settings."),
+        ("ann", "default", "Paused the queue."),
+        ("ann", "default", "Unpaused the queue."),
+        ("ann", "nightly", "Paused the schedule."),
+        ("ann", "nightly", "Unpaused the schedule."),
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        "ann limited the queue default to concurrency=2",
+        "ann limited the queue default to concurrency=3",
+        "ann gave the limits of the queue default back to the settings",
+        "ann paused the queue default",
+        "ann unpaused the queue default",
+        "ann paused the schedule nightly",
+        "ann unpaused the schedule nightly",
+        f"{terminal.somebody()} paused the schedule nightly",
+    ]
 
 
 def test_a_queue_that_there_cannot_be_is_not_found() -> None:

@@ -215,7 +215,7 @@ MUTANTS = [
     ),
     _mutant(
         "a worker dates its heartbeat by its own clock",
-        (STORE + "workers.py", 'f"UPDATE {WORKERS} SET heartbeat_at = {session.now} WHERE id', 'f"UPDATE {WORKERS} SET heartbeat_at = \'2020-01-01 00:00:00\' WHERE id'),
+        (STORE + "workers.py", "SET heartbeat_at = {session.now}, failed", "SET heartbeat_at = '2020-01-01 00:00:00', failed"),
         tests="tests/store/test_any_queue.py",
     ),
     # --- outcomes
@@ -291,7 +291,7 @@ MUTANTS = [
     ),
     _mutant(
         "a question may be answered twice",
-        (STORE + "control.py", "    if given is not None:\n        if given != answer:\n            raise AlreadyResolved(wait.token)\n        return\n", ""),
+        (STORE + "control.py", "        if codec.opened(given) != codec.opened(answer):\n            raise AlreadyResolved(wait.token)\n        return\n", "        pass\n"),
         tests="tests/store/test_control.py tests/concurrency/test_control.py", on="sqlite postgresql",
     ),
     _mutant(

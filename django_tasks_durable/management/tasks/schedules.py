@@ -93,12 +93,12 @@ def _at(instant: datetime | None) -> str:
 
 
 def _pause(terminal: Terminal, options: Options) -> None:
-    schedules.pause(options["name"], using=terminal.using)
+    schedules.pause(options["name"], using=terminal.using, by=somebody())
     _tell(terminal, options["name"])
 
 
 def _unpause(terminal: Terminal, options: Options) -> None:
-    schedules.unpause(options["name"], using=terminal.using)
+    schedules.unpause(options["name"], using=terminal.using, by=somebody())
     _tell(terminal, options["name"])
 
 
