@@ -16,6 +16,7 @@ from .authoring.middleware import AttemptContext, EnqueueContext, GetOutcome
 from .engine.collecting import StepCompleted, listening
 from .exceptions import ControlFlow, Suspend
 from .primitives import clock
+from .primitives.codec import error_record
 
 CARRIER = "trace"
 NANOSECONDS = 1_000_000_000
@@ -63,14 +64,14 @@ def _enqueue(tracer: trace.Tracer, context: EnqueueContext) -> Iterator[None]:
 def _attempt(tracer: trace.Tracer, context: AttemptContext) -> Iterator[None]:
     path = context.task.module_path
     name = f"undo {path}" if context.is_undoing else f"run {path}"
-    facts: Facts = {"durable.task": path, "durable.run_id": str(context.run_id), "durable.attempt": context.attempt}
+    named: Facts = {"durable.task": path, "durable.run_id": str(context.run_id), "durable.attempt": context.attempt}
     caller = propagate.extract(context.metadata.get(CARRIER) or {})
     # What a task leaves its body by is not always an error, so neither is recorded by itself.
     with tracer.start_as_current_span(
         name,
         context=caller,
         kind=SpanKind.CONSUMER,
-        attributes=facts,
+        attributes=named,
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
@@ -84,8 +85,10 @@ def _attempt(tracer: trace.Tracer, context: AttemptContext) -> Iterator[None]:
             span.add_event(type(flow).__name__)
             raise
         except BaseException as error:
-            span.record_exception(error)
-            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            told = error_record(error)
+            facts = {"exception.message": told.message, "exception.stacktrace": told.traceback}
+            span.record_exception(error, attributes=facts)
+            span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {told.message}"))
             raise
 
 

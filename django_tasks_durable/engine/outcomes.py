@@ -148,14 +148,15 @@ def _fail(slice: Slice, error: BaseException) -> Failed:
         claimed.max_attempts,
         "" if retry_at is None else f", the next is due at {retry_at.isoformat(timespec='seconds')}",
         error=error,
+        extra={"run_id": str(claimed.run_id), "task_path": claimed.task_path, "attempt": slice.attempt},
     )
     failed = Failed(lease=claimed.lease, error=_error_record(error), retry_at=retry_at, forget=slice.failed_with(error))
     return slice.dressed(failed)
 
 
-def _log(level: int, message: str, *args: object, error: BaseException) -> None:
+def _log(level: int, message: str, *args: object, error: BaseException, extra: dict[str, object] | None = None) -> None:
     try:
-        logger.log(level, message, *args, exc_info=error)
+        logger.log(level, message, *args, exc_info=error, extra=extra)
     except Exception:
         pass  # A handler that fails (mail, disk) must not decide what becomes of the run.
 

@@ -17,7 +17,7 @@ def parsed(text: str | None) -> dict[str, Any]:
     """Read a frame. Raise Refusal."""
     if text is None:
         raise Refusal("bad_frame", "A frame is text.")
-    if len(text) > FRAME_BYTES:
+    if len(text.encode("utf-8", "surrogatepass")) > FRAME_BYTES:
         raise Refusal("too_large", f"A frame is at most {FRAME_BYTES} bytes.")
     try:
         said = json.loads(text)

@@ -121,3 +121,20 @@ def test_what_the_project_keeps_in_the_metadata_stands(spans: Any) -> None:
     result: Any = traced.enqueue(1)
     assert result.snapshot().metadata["why"] == "traced"
     assert set(result.snapshot().metadata["trace"]) == {"traceparent"}
+
+
+@task
+def leaks(context: Any) -> None:
+    """Raise what holds a password."""
+    raise ConnectionError("no answer from postgres://joe:sesame@db/shop")
+
+
+@pytest.mark.django_db
+def test_no_password_of_an_address_leaves_with_an_exception(spans: Any) -> None:
+    leaks.enqueue()
+    testing.drain()
+    (span,) = by_name(spans())["run leaks"]
+    (event,) = span.events
+    told = f"{span.status.description} {dict(event.attributes)}"
+    assert "no answer from postgres://" in told
+    assert "sesame" not in told

@@ -1,0 +1,1 @@
+"""Two releases of one project, ``before`` and ``after``, whose workers stand side by side on one database."""

@@ -1,0 +1,1 @@
+"""The shop as it is before the release."""
