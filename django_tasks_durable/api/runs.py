@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_tasks_durable.snapshots import bootstrap, read, waits
+from django_tasks_durable.snapshots.parts import WaitSnapshot
 from django_tasks_durable.snapshots.wire import WIRE_VERSION
 
 from . import enqueueing, parameters, shapes
+from .asked import fields_of
 from .base import TasksView
 from .pagination import leaf
 from .schema import documented
+from .tags import unless_known
 
 
 class ListView(enqueueing.EnqueueView):
@@ -92,11 +97,11 @@ class InboxView(TasksView):
 class DetailView(TasksView):
     """One task."""
 
-    @documented("Read a task.", shapes.WholeTask, refusals=(404,))
+    @documented("Read a task, unless you know it as it is.", shapes.WholeTask, refusals=(404,), is_tagged=True)
     def get(self, request: Request, run_id: str) -> Response:
-        """Answer with the task."""
+        """Answer with the task, or 304 for a caller who holds it already."""
         self.given(parameters.NothingAsked, request.query_params)
-        return self.shown(run_id)
+        return unless_known(request, self.shown(run_id))
 
 
 class StepsView(TasksView):
@@ -137,6 +142,9 @@ class WaitsView(TasksView):
         """Answer with the questions."""
         self.given(parameters.NothingAsked, request.query_params)
         found = waits.waits(self.run_of(run_id).id, pending=False, using=self.using)
-        return Response(
-            {"v": WIRE_VERSION, "results": [each.as_dict(show=self.veil, ask=self.asking(each)) for each in found]}
-        )
+        return Response({"v": WIRE_VERSION, "results": [self._told(each) for each in found]})
+
+    def _told(self, wait: WaitSnapshot) -> dict[str, Any]:
+        ask = self.asking(wait)
+        fields = fields_of(wait) if ask is not None and wait.is_pending else None
+        return wait.as_dict(show=self.veil, ask=ask) | {"form_fields": fields}

@@ -38,8 +38,12 @@ def documented(
     body: Shape | None = None,
     headers: tuple[str, ...] = (),
     refusals: tuple[int, ...] = (),
+    is_tagged: bool = False,
 ) -> Callable[[Method], Method]:
-    """Say what a method takes and answers. ``refusals`` are statuses of problems beside those that any call may end in."""
+    """Say what a method takes and answers. ``refusals`` are statuses of problems beside those that any call may end in.
+
+    ``is_tagged`` answers have an ``ETag``, and are not told again to a caller who names it.
+    """
 
     def decorate(method: Method) -> Method:
         if not IS_INSTALLED:
@@ -47,6 +51,8 @@ def documented(
         statuses = (status,) if isinstance(status, int) else status
         always = (*ALWAYS, 413, 415) if body is not None else ALWAYS
         told: dict[Any, Any] = dict.fromkeys((*always, *refusals), OpenApiResponse(Problem))
+        if is_tagged:
+            told[304] = OpenApiResponse(description="It is as you know it.")
         for each in statuses:
             told[(each, "text/plain") if answers is str else each] = answers
         # Else DRF's own schema class would be extended, which knows nothing of this.
@@ -58,7 +64,10 @@ def documented(
             parameters=[
                 *([query] if query is not None and query().fields else []),
                 OpenApiParameter("format", exclude=True),
-                *(OpenApiParameter(name, str, OpenApiParameter.HEADER) for name in headers),
+                *(
+                    OpenApiParameter(name, str, OpenApiParameter.HEADER)
+                    for name in (*headers, *(["If-None-Match"] if is_tagged else []))
+                ),
             ],
             request=body,
             responses=told,

@@ -174,11 +174,41 @@ class Question(Shape):
     answered_by = text()
 
 
+class Choice(Shape):
+    """One of the values that a field may have."""
+
+    value = text()
+    words = text("What it is called.")
+
+
+class FormField(Shape):
+    """A field of the form that an answer has to fit."""
+
+    name = text()
+    label = text()
+    kind = text(
+        "text, long_text, integer, number, boolean, choice, choices, date, datetime, time, email, url, hidden or other."
+    )
+    is_required = serializers.BooleanField()
+    help_text = text()
+    choices = Choice(many=True, allow_null=True)
+    initial = anything()
+    least = serializers.CharField(allow_null=True)
+    most = serializers.CharField(allow_null=True)
+    longest = serializers.IntegerField(allow_null=True)
+
+
+class FilledQuestion(Question):
+    """A question with the fields of its form, for those who may answer it."""
+
+    form_fields = FormField(many=True, allow_null=True)
+
+
 class Questions(Shape):
     """Questions in the order in which they were asked."""
 
     v = number()
-    results = Question(many=True)
+    results = FilledQuestion(many=True)
 
 
 class AskedQuestion(Question):

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections import deque
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -17,12 +16,13 @@ from django.db import DatabaseError
 
 from django_tasks_durable.primitives import clock
 
-from .audience import SILENT, TOO_MANY, UNKNOWN, Barred, Viewer, viewer
+from .audience import SILENT, TOO_MANY, UNKNOWN, Barred
 from .hub import Hub, hub
-from .news import Frame, frame
+from .news import frame, packed
 from .origin import is_from_here
 from .said import Name, name_of, parsed
 from .subscription import Subscription
+from .viewers import Seen
 from .wanted import Refusal, wanted
 
 logger = logging.getLogger("django_tasks_durable.live")
@@ -30,6 +30,7 @@ logger = logging.getLogger("django_tasks_durable.live")
 PROTOCOL = "dtd.v1"
 PING_SECONDS = 20.0
 SILENT_SECONDS = 60.0
+SHORTEST_SECONDS = 0.05
 # So much may be on its way to a client that has not said that it arrived.
 WINDOW_BYTES = 1_048_576
 PING_BYTES = 65_536
@@ -76,7 +77,7 @@ class TasksConsumer(AsyncConsumer):
         spoken = PROTOCOL if PROTOCOL in self.scope.get("subprotocols", ()) else None
         await self.send({"type": "websocket.accept", "subprotocol": spoken})
         try:
-            self.viewer = await self._viewer()
+            self.viewer, self._seen_at = await self._seen(after=clock.monotonic())
             self._stack.enter_context(self.hub.seat(self.viewer))
         except Barred as barred:
             await self._bar(barred)
@@ -100,11 +101,8 @@ class TasksConsumer(AsyncConsumer):
         self._stack.close()
         self.hub.stop_if_idle()
 
-    async def _viewer(self) -> Viewer:
-        user, session = self.scope.get("user"), self.scope.get("session")
-        # A storm of sockets of one session asks once; without a session nobody else is sure to be the same.
-        key = f"viewer {session.session_key}" if session is not None and session.session_key else ""
-        return await self.hub.shared(key, partial(viewer, user, session, self.hub.options))
+    async def _seen(self, *, after: float) -> Seen:
+        return await self.hub.viewers.ask(self.scope.get("user"), self.scope.get("session"), after=after)
 
     async def _bar(self, barred: Barred) -> None:
         self._is_open = False
@@ -204,17 +202,17 @@ class TasksConsumer(AsyncConsumer):
         pauses = []
         for name, subscription in list(self.subscriptions.items()):
             if subscription.pause == 0:
-                for each in await subscription.take():
+                for text in packed(await subscription.take(), name):
                     if self.subscriptions.get(name) is subscription:
-                        await self._tell(each, name)
+                        await self._tell(text)
             pauses.append(subscription.pause)
         return min((pause for pause in pauses if pause is not None), default=None)
 
-    async def _tell(self, told: Frame, name: Name) -> None:
+    async def _tell(self, text: str) -> None:
         while self._on_its_way > WINDOW_BYTES:
             self._arrived.clear()
             await self._arrived.wait()
-        await self._say(told.to(name))
+        await self._say(text)
 
     async def _say(self, text: str) -> None:
         await self._send(text)
@@ -243,11 +241,11 @@ class TasksConsumer(AsyncConsumer):
 
     async def _mind(self) -> None:
         """Ping, let go of who does not answer, and ask again whether the client may see what it sees."""
-        next_look = clock.monotonic() + self.hub.options.reauthorise_seconds
-        pause = min(PING_SECONDS, self.hub.options.reauthorise_seconds)
+        every = self.hub.options.reauthorise_seconds
+        next_look = self._seen_at + every
         pinged_at = clock.monotonic()
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(PING_SECONDS, max(SHORTEST_SECONDS, next_look - clock.monotonic())))
             now = clock.monotonic()
             try:
                 if self._pings and now - self._pings[0][2] > SILENT_SECONDS:
@@ -256,8 +254,9 @@ class TasksConsumer(AsyncConsumer):
                     pinged_at = now
                     await self._ping()
                 if now >= next_look:
-                    next_look = now + self.hub.options.reauthorise_seconds
+                    next_look = now + every
                     await self._look_again()
+                    next_look = self._seen_at + every
             except Barred as barred:
                 await self._bar(barred)
                 return
@@ -266,7 +265,7 @@ class TasksConsumer(AsyncConsumer):
 
     async def _look_again(self) -> None:
         """Ask the database again; who may see something else now, begins again."""
-        now = await self._viewer()
+        now, self._seen_at = await self._seen(after=self._seen_at)
         if now.name != self.viewer.name:
             raise Barred(UNKNOWN, "unauthenticated", "Somebody else is logged in now. Connect again.")
         if now.audience == self.viewer.audience:

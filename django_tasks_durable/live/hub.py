@@ -26,6 +26,7 @@ from .news import Position
 from .reading import Readers
 from .subscription import Subscription
 from .tail import News, Tail
+from .viewers import Viewers
 from .watch import Watch
 
 logger = logging.getLogger("django_tasks_durable.live")
@@ -43,6 +44,7 @@ class Hub:
         self.options = get_options(backend)
         self.using = self.options.database
         self.watch = Watch()
+        self.viewers = Viewers(self.shared, self.options)
         self._loop = asyncio.get_running_loop()
         self._readers = Readers()
         self._clients: Counter[str] = Counter()

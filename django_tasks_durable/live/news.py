@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ from .audience import Audience
 
 # What cannot change is not told again and again: arguments may be large.
 CONSTANT = ("args", "kwargs", "metadata", "schedule", "tick")
+# What goes out together costs a server one message; more than this is no message but a load.
+BATCH_BYTES = 65_536
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,27 @@ def frame(type: str, **fields: Any) -> Frame:
     return Frame(type, fields, json.dumps({"type": type, **fields}, separators=(",", ":"), allow_nan=False))
 
 
+def packed(told: Iterable[Frame], subscription: str | int) -> Iterator[str]:
+    """Give the texts for one subscription: a message alone is told as it is, several that come together as a ``batch``."""
+    batch: list[Frame] = []
+    size = 0
+    for each in told:
+        if batch and size + len(each.body) > BATCH_BYTES:
+            yield _text(batch, subscription)
+            batch, size = [], 0
+        batch.append(each)
+        size += len(each.body)
+    if batch:
+        yield _text(batch, subscription)
+
+
+def _text(batch: list[Frame], subscription: str | int) -> str:
+    if len(batch) == 1:
+        return batch[0].to(subscription)
+    bodies = ",".join(each.body for each in batch)
+    return f'{{"id":{json.dumps(subscription)},"type":"batch","frames":[{bodies}]}}'
+
+
 @dataclass(slots=True)
 class Position:
     """How far somebody was told a run."""
@@ -58,14 +81,22 @@ class RunNews:
         # Whether nothing but the progress differs from what the hub knew before.
         self._bare_since = before.version if before is not None and bare else None
         self._made: dict[tuple[str, str, int], list[Frame]] = {}
+        self._told: dict[tuple[Any, ...], list[Frame]] = {}
 
     @property
     def id(self) -> UUID:
         """The run's id."""
         return self.run.id
 
-    def frames(self, told: Position | None, audience: Audience) -> Iterator[Frame]:
-        """Give what is new to somebody who was told so far, in order."""
+    def frames(self, told: Position | None, audience: Audience) -> list[Frame]:
+        """Return what is new to somebody who was told so far, in order. Found once for all who were told the same."""
+        key = (audience.key, told and (told.sequence, told.version, told.progress_at))
+        found = self._told.get(key)
+        if found is None:
+            found = self._told[key] = list(self._new_to(told, audience))
+        return found
+
+    def _new_to(self, told: Position | None, audience: Audience) -> Iterator[Frame]:
         after = told.sequence if told is not None else 0
         lines = [line for line in self.lines if line.sequence > after]
         moved_at = None if self._has_only_ended else self.run.progress.updated_at

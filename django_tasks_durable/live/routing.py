@@ -11,5 +11,5 @@ from .consumers import TasksConsumer
 
 figures.install()
 
-#: Put it behind Channels' ``AuthMiddlewareStack``, which tells from the cookie who comes.
+#: Put it behind Channels' ``SessionMiddlewareStack``, which reads the cookie; who comes is asked of the database here.
 websocket_urlpatterns: list[Any] = [path("ws/tasks/", cast(Any, TasksConsumer.as_asgi()))]

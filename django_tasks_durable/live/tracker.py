@@ -79,6 +79,10 @@ class Tracker:
 
     def apply(self, frame: Json) -> bool:
         """Take a frame and tell whether anything changed. An unknown type changes nothing."""
+        if frame.get("type") == "batch":
+            mine = {"id": frame.get("id", self.subscription)}
+            changed = [self.apply(each | mine) for each in frame["frames"]]
+            return any(changed)
         if frame.get("id", self.subscription) != self.subscription or frame.get("type") not in self._apply:
             return False
         is_new = self._apply[frame["type"]](frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -47,12 +48,12 @@ class Wanted:
         """Want one run, all that is behind a line of it."""
         return cls(query=TaskQuery(ids=(run_id,)), after={run_id: after}, steps=0)
 
-    @property
+    @cached_property
     def ids(self) -> frozenset[UUID]:
         """The runs that are asked for by id; empty for whatever fits the rest."""
         return frozenset(self.query.ids)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A text that is the same for those who want to begin with the same."""
         return repr((self.query, self.steps, self.limit, self.aggregate))

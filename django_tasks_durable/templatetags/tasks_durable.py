@@ -95,5 +95,8 @@ def _words() -> str:
         "approve": _("Approve"),
         "reject": _("Reject"),
         "unanswered": _("The answer did not arrive. Try again."),
+        "answer": _("Answer"),
+        "send": _("Send"),
+        "elsewhere": _("This question asks for a form that this page cannot show."),
     }
     return json.dumps(words, ensure_ascii=False)

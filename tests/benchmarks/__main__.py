@@ -1,5 +1,5 @@
 """Measure what people wait for: `python -m tests.benchmarks admin [--runs 1000000] [--repeat 15] [--most-ms 300]`, and
-`python -m tests.benchmarks live [--db sqlite] [--clients 1000] [--events 100] [--server uvicorn]`.
+`python -m tests.benchmarks live [--db sqlite] [--clients 1 100 1000] [--events 100] [--pause 0.5] [--server uvicorn]`.
 
 On the PostgreSQL that DATABASE_URL names, else on the embedded one; in a database of its own, which goes again.
 """
@@ -23,7 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--db", choices=["postgresql", "sqlite"], default="postgresql", help="where the runs of live lie"
     )
-    parser.add_argument("--clients", type=int, default=1000, help="how many browsers listen at once")
+    parser.add_argument(
+        "--clients",
+        type=int,
+        nargs="+",
+        default=[1, 100, 1000],
+        help="how many browsers listen at once, scene by scene",
+    )
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds between two commits")
     parser.add_argument("--events", type=int, default=100, help="how many commits are listened for")
     parser.add_argument("--server", choices=["daphne", "uvicorn"], default="daphne", help="what serves the WebSockets")
     options = parser.parse_args(arguments)
@@ -36,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         from tests.benchmarks import admin, live  # need the settings
 
         if options.scene == "live":
-            return live.measure(clients=options.clients, events=options.events, server=options.server)
+            return live.measure(
+                clients=options.clients, events=options.events, pause=options.pause, server=options.server
+            )
         return admin.measure(runs=options.runs, repeat=options.repeat, most_ms=options.most_ms)
 
 

@@ -30,9 +30,9 @@ class Caller:
         if user is not None:
             self.client.force_login(user)
 
-    def get(self, path: str = "", **parameters: Any) -> Any:
+    def get(self, path: str = "", *, headers: Any = None, **parameters: Any) -> Any:
         """Look."""
-        return self.client.get(path if path.startswith("http") else BASE + path, parameters)
+        return self.client.get(path if path.startswith("http") else BASE + path, parameters, headers=headers)
 
     def post(self, path: str = "", body: Any = None, **headers: Any) -> Any:
         """Act."""

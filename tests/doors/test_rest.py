@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import F
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -153,6 +154,69 @@ def test_questions_are_shown_to_those_who_may_answer_and_tokens_to_nobody() -> N
         assert b"the-token" not in ann.get(path).content
     Wait.objects.update(permission="auth.change_user")
     assert told(bob.get("waits/"))["results"][0]["request"] == "(hidden)"
+
+
+def test_the_fields_of_a_form_are_told_to_those_who_may_answer_in_it() -> None:
+    run = a_waiting_run("the-token", request={"question": "Refund?"})
+    Wait.objects.update(form="refund")
+    ann, cat = somebody(), somebody("view_taskrun", name="cat")
+    fields = {each["name"]: each for each in told(ann.get(f"{run.pk}/waits/"))["results"][0]["form_fields"]}
+    assert {name: each["kind"] for name, each in fields.items()} == {
+        "amount": "number", "reason": "text", "token": "text"
+    }  # fmt: skip
+    assert fields["amount"] == {
+        "name": "amount", "label": "Amount", "kind": "number", "is_required": True, "help_text": "", "choices": None,
+        "initial": None, "least": "0", "most": "100", "longest": None,
+    }  # fmt: skip
+    assert (fields["reason"]["longest"], fields["token"]["is_required"]) == (40, False)
+    assert told(cat.get(f"{run.pk}/waits/"))["results"][0]["form_fields"] is None
+    for unknown in ("", "gone.from.the.code"):
+        Wait.objects.update(form=unknown)
+        assert told(ann.get(f"{run.pk}/waits/"))["results"][0]["form_fields"] is None
+
+
+def test_every_kind_of_field_is_told_as_a_page_can_draw_it() -> None:
+    run = a_waiting_run(request={"question": "All?"})
+    Wait.objects.update(form="everything")
+    fields = {each["name"]: each for each in told(somebody().get(f"{run.pk}/waits/"))["results"][0]["form_fields"]}
+    assert {name: (each["kind"], each["initial"]) for name, each in fields.items()} == {
+        "note": ("long_text", None),
+        "count": ("integer", "3"),
+        "is_urgent": ("boolean", True),
+        "size": ("choice", "m"),
+        "colours": ("choices", ["red"]),
+        "day": ("date", "2026-09-01"),
+        "paper": ("other", None),
+        "secret": ("hidden", None),
+    }
+    assert fields["size"]["choices"] == [{"value": "s", "words": "Small"}, {"value": "m", "words": "Middle"}]
+    assert fields["is_urgent"]["help_text"] == "Wakes somebody."
+
+
+# --- what a caller holds already
+
+
+def test_a_task_that_is_as_it_was_is_not_told_again() -> None:
+    run, ann = a_run(args='["sesame"]'), somebody()
+    first = ann.get(f"{run.pk}/")
+    tag = first["ETag"]
+    for known in (tag, f'W/{tag}, "another"', "*"):
+        again = ann.get(f"{run.pk}/", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again["ETag"]) == (304, b"", tag)
+    for known in ("nonsense", '"another"', tag[:-2], ""):
+        assert told(ann.get(f"{run.pk}/", headers={"If-None-Match": known})) == first.json()
+    TaskRun.objects.filter(pk=run.pk).update(version=F("version") + 1)
+    changed = ann.get(f"{run.pk}/", headers={"If-None-Match": tag})
+    assert told(changed)["version"] == run.version + 1
+    assert changed["ETag"] != tag
+
+
+def test_what_another_holds_is_not_what_you_hold() -> None:
+    run = a_run(args='["sesame"]')
+    ann, cat = somebody(), somebody("view_taskrun", name="cat")
+    seen = ann.get(f"{run.pk}/")["ETag"]
+    assert told(cat.get(f"{run.pk}/", headers={"If-None-Match": seen}))["args"] == "(hidden)"
+    assert cat.get(f"{uuid4()}/", headers={"If-None-Match": "*"}).status_code == 404
 
 
 def test_a_bootstrap_is_what_a_tracker_polls() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from django_tasks_durable.api import fields, house_shapes, shapes, urls
+from django_tasks_durable.api import asked, fields, house_shapes, shapes, urls
 from django_tasks_durable.snapshots import bootstrap, charts, health, house, queues, read, waits
 from django_tasks_durable.testing import drain
 
@@ -73,6 +74,7 @@ def test_the_shapes_are_those_of_the_snapshots() -> None:
         shapes.Line: read.timeline(run.pk, using="default")[0].as_dict(),
         shapes.Checkpoint: read.checkpoints(run.pk, using="default")[0].as_dict(),
         shapes.Question: wait.as_dict(),
+        shapes.FormField: (asked.fields_of(replace(wait, form="everything")) or [])[3],
         shapes.AskedQuestion: waits.inbox(read.runs(using="default"), using="default")[0].as_dict(),
         shapes.Counts: bootstrap.aggregate(using="default").as_dict(),
         shapes.Beginning: bootstrap.bootstrap(using="default").as_dict(),

@@ -32,3 +32,12 @@ def test_a_tracker_holds_what_the_wire_told(vector: dict[str, Any]) -> None:
     assert {i: tasks[i]["state"] for i in wanted.get("states", {})} == wanted.get("states", {})
     assert {i: tasks[i]["progress"]["percent"] for i in wanted.get("percents", {})} == wanted.get("percents", {})
     assert {i: tasks[i]["args"] for i in wanted.get("args", {})} == wanted.get("args", {})
+
+
+def test_a_batch_is_its_frames_for_one_subscription() -> None:
+    tracker = Tracker("mine")
+    lines = [{"type": "step", "task_id": "a", "step": {"sequence": number}} for number in (1, 2)]
+    assert tracker.apply({"type": "batch", "id": "mine", "frames": lines})
+    assert not tracker.apply({"type": "batch", "id": "mine", "frames": lines})
+    assert not tracker.apply({"type": "batch", "id": "another", "frames": lines})
+    assert tracker.positions == {"a": 2}

@@ -1,1 +1,1 @@
-"""Calls that nobody would think of, made from what a door says of itself: ``python -m tests.fuzz rest --cases 5000``."""
+"""Calls that nobody would think of, and frames that nobody would say: ``python -m tests.fuzz rest --cases 5000``."""

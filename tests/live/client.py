@@ -30,13 +30,14 @@ class Client:
         self.accepted: bool = False
         self.subprotocol: Any = None
         self.heard: list[Json] = []
+        self._unheard: list[Json] = []
         self.answers_pings = True
 
     async def say(self, type: str, **fields: Any) -> None:
         """Send a frame."""
         await self.wire.send_to(text_data=json.dumps({"type": type, **fields}))
 
-    async def subscribe(self, id: str = "default", **fields: Any) -> Json:
+    async def subscribe(self, id: str | int = "default", **fields: Any) -> Json:
         """Subscribe and return the bootstrap."""
         await self.say("subscribe", id=id, **fields)
         await self.hear("subscribed")
@@ -44,13 +45,14 @@ class Client:
 
     async def next(self) -> Json:
         """Hear the next frame that is no ping."""
-        while True:
+        while not self._unheard:
             told: Json = json.loads(await self.wire.receive_from(timeout=SECONDS))
             if told["type"] != "ping":
-                self.heard.append(told)
-                return told
-            if self.answers_pings:
+                self._unheard = apart(told)
+            elif self.answers_pings:
                 await self.say("pong", n=told["n"])
+        self.heard.append(self._unheard.pop(0))
+        return self.heard[-1]
 
     async def hear(self, type: str) -> Json:
         """Hear frames until one of a type, and return it."""
@@ -73,11 +75,16 @@ class Client:
             message = await self.wire.receive_output(timeout=SECONDS)
             if message["type"] == "websocket.close":
                 return int(message["code"])
-            self.heard.append(json.loads(message["text"]))
+            self.heard += apart(json.loads(message["text"]))
 
     async def leave(self) -> None:
         """Go, whatever the other side does."""
         await self.wire.disconnect(timeout=SECONDS)
+
+
+def apart(told: Json) -> list[Json]:
+    """Take a batch apart; any other frame is one."""
+    return [each | {"id": told["id"]} for each in told["frames"]] if told["type"] == "batch" else [told]
 
 
 def write(run_id: UUID, kind: StepKind = StepKind.LOG, *, count: int = 1, **columns: Any) -> None:

@@ -19,6 +19,8 @@ from django.contrib.auth.models import User
 from django.test import Client as Browser
 from websockets.asyncio.client import ClientConnection, connect
 
+from .client import apart
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
 APPLICATION = "example_project.asgi:application"
@@ -68,6 +70,13 @@ class Server:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    @property
+    def busy_seconds(self) -> float:
+        """How long it has kept a processor busy."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     @asynccontextmanager
     async def socket(self, cookie: str) -> AsyncIterator[Wire]:
         """Open a WebSocket as a browser does."""
@@ -91,6 +100,7 @@ class Wire:
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
+        self._unheard: list[dict[str, Any]] = []
 
     async def say(self, type: str, **fields: Any) -> None:
         """Send a frame."""
@@ -98,11 +108,13 @@ class Wire:
 
     async def next(self) -> dict[str, Any]:
         """Hear the next frame that is no ping."""
-        while True:
+        while not self._unheard:
             told: dict[str, Any] = json.loads(await asyncio.wait_for(self.connection.recv(), PATIENCE))
-            if told["type"] != "ping":
-                return told
-            await self.say("pong", n=told["n"])
+            if told["type"] == "ping":
+                await self.say("pong", n=told["n"])
+            else:
+                self._unheard = apart(told)
+        return self._unheard.pop(0)
 
     async def hear(self, type: str) -> dict[str, Any]:
         """Hear frames until one of a type."""

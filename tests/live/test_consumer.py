@@ -11,11 +11,12 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 
+from django_tasks_durable.live import news
 from django_tasks_durable.live.tracker import Tracker
 from django_tasks_durable.primitives.status import RunStatus, StepKind
 from tests.doors.rows import a_line, a_run, later
 
-from .client import assert_equals_the_database, change, write
+from .client import apart, assert_equals_the_database, change, write
 
 Connect = Callable[..., Any]
 awrite, achange, a_run_a, a_line_a = (sync_to_async(each) for each in (write, change, a_run, a_line))
@@ -91,6 +92,34 @@ async def test_a_run_that_turns_up_is_told_to_who_asked_for_its_like(clients: Co
     assert next(told for told in heard if told["type"] == "changed")["task"]["args"] == [7]
     await awrite(right.pk)
     assert "args" not in (await client.hear("changed"))["task"]
+
+
+async def test_what_one_commit_brings_is_one_message(clients: Connect, operator: User) -> None:
+    run = await a_run_a(status=RunStatus.RUNNING, due_at=None, started_at=later(1))
+    client = await clients(operator)
+    await client.subscribe(7, query={"ids": [str(run.pk)]})
+    await awrite(run.pk, count=2)
+    told = json.loads(await client.wire.receive_from(timeout=15))
+    assert (told["type"], told["id"]) == ("batch", 7)
+    assert [each["type"] for each in told["frames"]] == ["step", "step", "changed"]
+
+
+async def test_a_message_is_no_larger_than_it_need_be(
+    clients: Connect, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(news, "BATCH_BYTES", 2_000)
+    run = await a_run_a(status=RunStatus.RUNNING, due_at=None, started_at=later(1))
+    client = await clients(operator)
+    await client.subscribe(query={"ids": [str(run.pk)]})
+    await awrite(run.pk, count=50)
+    sequences, sizes = [], []
+    while len(sequences) < 50:
+        text = await client.wire.receive_from(timeout=15)
+        sizes.append(len(text))
+        sequences += [each["step"]["sequence"] for each in apart(json.loads(text)) if each["type"] == "step"]
+    assert sequences == list(range(2, 52))
+    assert len(sizes) > 3
+    assert max(sizes) < 2_500
 
 
 async def test_progress_without_a_line_is_told(clients: Connect, operator: User) -> None:

@@ -20,6 +20,7 @@ from tests.probe import effects
 from tests.probe.journal import deed
 from tests.probe.models import Effect
 
+from . import forms as forms  # known by processes because this module is found
 from . import workflows as workflows  # found by workers because this module is
 
 # --- well behaved
@@ -174,6 +175,12 @@ def asks(context: Any) -> Any:
     answer = context.interrupt({"question": "go on?"})
     deed("answered")
     return answer
+
+
+@task
+def asks_in_form(context: Any) -> Any:
+    """Wait for an answer in a form."""
+    return context.approval("order", {"question": "What shall it be?"}, form="everything")
 
 
 @task

@@ -19,6 +19,9 @@ export const WORDS = {
   approve: "Approve",
   reject: "Reject",
   unanswered: "The answer did not arrive. Try again.",
+  answer: "Answer",
+  send: "Send",
+  elsewhere: "This question asks for a form that this page cannot show.",
 };
 
 const STYLE = `
@@ -48,6 +51,14 @@ const STYLE = `
 .box:is([data-state="waiting"], [data-state="retrying"]) { --_tone: var(--_waiting); }
 .question { margin-top: 0.75em; padding: 0.75em 1em; border: 1px solid var(--_waiting); border-radius: 0.5em; }
 .ask { margin: 0 0 0.6em; font-weight: 600; overflow-wrap: anywhere; }
+.field { margin: 0 0 0.6em; }
+.name { display: block; }
+.input { box-sizing: border-box; max-width: 100%; font: inherit; }
+.input[type="checkbox"] { margin: 0 0.5em 0 0; }
+.input[type="checkbox"] + .name { display: inline; }
+.input:focus-visible { outline: 2px solid var(--_fill); outline-offset: 2px; }
+.help, .error { margin: 0; font-size: 0.9em; color: var(--_quiet); }
+.error, .input[aria-invalid] { color: var(--_bad); }
 .choices { display: flex; flex-wrap: wrap; gap: 0.5em; }
 .choice { padding: 0.4em 0.9em; border: 1px solid var(--_waiting); border-radius: 0.4em; background: transparent; color: inherit;
   font: inherit; cursor: pointer; }

@@ -1,17 +1,17 @@
 // <task-progress task="...">: a bar, a state and a message that move with a task.
 //
 // Attributes: task (its id); label (what the bar is called for those who hear the page); questions (show what the task
-// asks); csrf-token (offer the answers as buttons, too); socket and api (where the live doors are, if not "/ws/tasks/"
+// asks); csrf-token (let it be answered, too); socket and api (where the live doors are, if not "/ws/tasks/"
 // and "/api/tasks/"); words (JSON: other words for the English ones). What stands between the tags is shown where no
 // script runs.
 //
 // Style it by the custom properties --task-progress-{ink,quiet,track,fill,good,bad,waiting,radius,height} and by ::part()
-// of: head state percent bar fill label notice question ask choices choice refusal.
+// of: head state percent bar fill label notice questions question ask field name input help error choices choice refusal.
 //
 // It dispatches "task-change" (detail: the task) and "task-question" (detail: the pending questions, or an empty list).
 
+import { Asking, part } from "./asking.js";
 import { follow } from "./following.js";
-import { choicesOf, questionOf } from "./questions.js";
 import { WORDS, styleSheet } from "./task-progress-look.js";
 
 /** @typedef {import("./book.js").Task} Task */
@@ -39,6 +39,8 @@ export class TaskProgress extends HTMLElement {
   #askedVersion = -1;
   /** @type {Question[]} */
   #questions = [];
+  /** @type {Asking|null} */
+  #asking = null;
   /** @type {Record<string, string>} */
   #words = WORDS;
 
@@ -68,6 +70,7 @@ export class TaskProgress extends HTMLElement {
     this.#task = null;
     this.#isRefused = false;
     this.#questions = [];
+    this.#asking?.clear();
     this.#askedVersion = -1;
     const id = this.getAttribute("task");
     if (id) {
@@ -126,7 +129,7 @@ export class TaskProgress extends HTMLElement {
   /** @param {Question[]} questions */
   #show(questions) {
     this.#questions = questions;
-    this.#drawQuestion();
+    this.#asking?.show(questions, this.#words, this.hasAttribute("csrf-token"));
     this.dispatchEvent(new CustomEvent("task-question", { detail: questions, bubbles: true, composed: true }));
   }
 
@@ -176,31 +179,8 @@ export class TaskProgress extends HTMLElement {
     this.#saidAt = now;
   }
 
-  #drawQuestion() {
-    const { question, ask, choices, refusal } = this.#parts;
-    const [asked] = this.#questions;
-    question.hidden = !asked;
-    refusal.textContent = "";
-    choices.replaceChildren();
-    if (!asked) return;
-    ask.textContent = questionOf(asked.request) || this.#words.asked;
-    if (!this.hasAttribute("csrf-token")) return;
-    for (const [value, words] of choicesOf(asked, this.#words)) {
-      const button = part("button", "choice");
-      button.textContent = words;
-      button.addEventListener("click", () => this.#answer(asked, value));
-      choices.append(button);
-    }
-  }
-
-  /** @param {Question} asked @param {unknown} value */
+  /** @param {Question} asked @param {unknown} value @returns {Promise<import("./asking.js").Refusal|null>} */
   async #answer(asked, value) {
-    const { choices, refusal } = this.#parts;
-    const able = (/** @type {boolean} */ is) => {
-      for (const button of choices.querySelectorAll("button")) button.disabled = !is;
-    };
-    able(false);
-    refusal.textContent = "";
     try {
       const response = await fetch(this.#address(`${this.#task?.id}/resume/`), {
         method: "POST",
@@ -212,13 +192,12 @@ export class TaskProgress extends HTMLElement {
         credentials: "same-origin",
         body: JSON.stringify({ value, path: asked.path }),
       });
-      if (response.ok) return; // the task's next state takes the question away
+      if (response.ok) return null;
       const told = await response.json().catch(() => ({}));
-      refusal.textContent = told.message ?? told.detail ?? this.#words.unanswered;
+      return { message: told.message ?? told.detail ?? this.#words.unanswered, fields: told.fields ?? {} };
     } catch {
-      refusal.textContent = this.#words.unanswered;
+      return { message: this.#words.unanswered, fields: {} };
     }
-    able(true);
   }
 
   /** @param {string} path @returns {string} */
@@ -238,35 +217,22 @@ export class TaskProgress extends HTMLElement {
       fill: part("div", "fill"),
       label: part("p", "label"),
       notice: part("p", "notice"),
-      question: part("div", "question"),
-      ask: part("p", "ask"),
-      choices: part("div", "choices"),
-      refusal: part("p", "refusal"),
+      questions: part("div", "questions"),
       said: part("p", "said"),
     };
     this.#parts = tree;
     tree.head.append(tree.state, tree.percent);
     tree.bar.append(tree.fill);
-    tree.question.append(tree.ask, tree.choices, tree.refusal);
-    tree.box.append(tree.head, tree.bar, tree.label, tree.notice, tree.question, tree.said);
-    tree.question.hidden = tree.notice.hidden = true;
+    tree.box.append(tree.head, tree.bar, tree.label, tree.notice, tree.questions, tree.said);
+    tree.notice.hidden = true;
+    this.#asking = new Asking(tree.questions, (question, value) => this.#answer(question, value));
     for (const [name, value] of [["role", "progressbar"], ["aria-valuemin", "0"], ["aria-valuemax", "100"]]) {
       tree.bar.setAttribute(name, value);
     }
     for (const silent of [tree.head, tree.label]) silent.setAttribute("aria-hidden", "true"); // the bar says them
     tree.said.setAttribute("aria-live", "polite");
-    tree.refusal.setAttribute("role", "alert");
     root.append(tree.box);
   }
-}
-
-/** @param {string} tag @param {string} name @returns {any} */
-function part(tag, name) {
-  const element = document.createElement(tag);
-  element.className = name;
-  element.setAttribute("part", name);
-  if (tag === "button") element.setAttribute("type", "button");
-  return element;
 }
 
 /** @param {string|null} text @returns {Record<string, string>} */

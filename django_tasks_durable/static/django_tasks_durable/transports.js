@@ -92,7 +92,9 @@ export class SocketTransport {
     } else if (frame.type === "ping") {
       this.#send({ type: "pong", n: frame.n });
     } else {
-      this.subscriptions.get(frame.id)?.hear(frame);
+      for (const each of frame.type === "batch" ? frame.frames : [frame]) {
+        this.subscriptions.get(frame.id)?.hear({ ...each, id: frame.id });
+      }
     }
   }
 

@@ -61,6 +61,15 @@ test("listeners hear what changed, and one that fails does not hurt the others",
   assert.deepEqual(errors, ["a listener's own", "a listener's own"]);
 });
 
+test("a batch is taken apart for the subscription that it is for", () => {
+  const { socket, tracker } = live();
+  const heard = [];
+  tracker.on("step", ({ step }) => heard.push(step.sequence));
+  const bare = (sequence) => ({ type: "step", task_id: "a", event: "log", step: line(sequence) });
+  socket.hear({ type: "batch", id: "1", frames: [bare(4), bare(5)] }, { type: "batch", id: "another", frames: [bare(6)] });
+  assert.deepEqual(heard, [4, 5]);
+});
+
 test("a ping is answered", () => {
   const { socket } = live();
   socket.hear({ type: "ping", n: 3 });
