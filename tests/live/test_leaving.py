@@ -10,6 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
+from channels.sessions import SessionMiddlewareStack
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as configured
 from django.contrib.auth.models import Permission, User
@@ -46,19 +47,20 @@ def logged_in(operator: User) -> Browser:
     return browser
 
 
-async def by_cookie(browser: Browser) -> Client:
+async def by_cookie(browser: Browser, stack: Callable[..., Any] = SessionMiddlewareStack) -> Client:
     """Connect as a browser does, through the stack that a project puts around the route."""
     cookie = f"{configured.SESSION_COOKIE_NAME}={browser.cookies[configured.SESSION_COOKIE_NAME].value}"
     wire = WebsocketCommunicator(
-        AuthMiddlewareStack(URLRouter(websocket_urlpatterns)), "/ws/tasks/", headers=[(b"cookie", cookie.encode())]
+        stack(URLRouter(websocket_urlpatterns)), "/ws/tasks/", headers=[(b"cookie", cookie.encode())]
     )
     client = Client(wire)
     client.accepted, _ = await wire.connect(timeout=10)
     return client
 
 
-async def test_the_cookie_says_who_comes(logged_in: Browser) -> None:
-    client = await by_cookie(logged_in)
+@pytest.mark.parametrize("stack", [SessionMiddlewareStack, AuthMiddlewareStack])
+async def test_the_cookie_says_who_comes(logged_in: Browser, stack: Callable[..., Any]) -> None:
+    client = await by_cookie(logged_in, stack)
     assert (await client.next())["type"] == "hello"
     await client.leave()
 
