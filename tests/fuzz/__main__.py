@@ -1,6 +1,7 @@
 """Make many calls: `python -m tests.fuzz rest --cases 5000 --seed 7`. DATABASE_URL names a server to do it on.
 
-`rest` calls every operation of the REST API; `websocket` says frames, right ones and wrong ones; `queue` plays so many lives of a queue against a model in plain Python.
+`rest` calls every operation of the REST API; `websocket` says frames, right ones and wrong ones;
+`queue` plays so many lives of a queue against a model in plain Python.
 """
 
 from __future__ import annotations
