@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="leave out the faults and what is marked slow")
     parser.addoption("--nightly", action="store_true", help="add what repeats a kind of fault that runs on every push")
     parser.addoption("--seed-report", metavar="FILE", help="add the outcome of each seed row to a JSON file")
+    parser.addoption("--fault-report", metavar="FILE", help="enter what each fault has shown in a JSON file")
     parser.addoption("--browser", action="store_true", help="make the journeys in a real browser, too")
     parser.addoption("--headed", action="store_true", help="show the browser's windows")
     parser.addoption("--pictures", action="store_true", help="renew the pictures in docs/images")
@@ -36,6 +37,10 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if path := config.getoption("--seed-report"):
         config.pluginmanager.register(SeedReport(Path(path)), "seed-report")
+    if path := config.getoption("--fault-report"):
+        from tests.faults.ledger import FaultLedger
+
+        config.pluginmanager.register(FaultLedger(Path(path)), "fault-report")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
 from django_tasks_durable.primitives.writes import Append, ClaimedRun, Line, Started, Succeeded
@@ -84,6 +86,7 @@ def test_two_children_that_end_at_once_wake_their_parent_once(session: vendors.S
         put_away()
 
 
+@pytest.mark.fault("F20")
 def test_operators_who_meet_in_one_family_wait_for_each_other_without_deadlock(session: vendors.Session) -> None:
     acts.register(session)
     for _ in range(TRIALS):

@@ -63,6 +63,7 @@ def open_runs() -> list[UUID]:
     )
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.seed("TR-5")
 @pytest.mark.parametrize("manner", [plainly, in_a_transaction, in_a_savepoint])
 def test_of_many_calls_at_once_one_creates_the_run_and_all_others_find_it(
@@ -76,6 +77,7 @@ def test_of_many_calls_at_once_one_creates_the_run_and_all_others_find_it(
         clear(session)
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.seed("TR-5")
 @pytest.mark.parametrize("manner", [plainly, in_a_transaction])
 def test_when_the_creator_rolls_back_one_of_those_who_waited_creates_the_run(
@@ -110,6 +112,7 @@ def test_when_the_creator_rolls_back_one_of_those_who_waited_creates_the_run(
         clear(session)
 
 
+@pytest.mark.fault("F28")
 @pytest.mark.seed("TR-6")
 @pytest.mark.parametrize("manner", [plainly, in_a_transaction])
 def test_of_many_that_supersede_each_other_one_stays_open(
@@ -129,6 +132,7 @@ def test_of_many_that_supersede_each_other_one_stays_open(
         clear(session)
 
 
+@pytest.mark.fault("F20")
 def test_superseding_and_ending_do_not_wait_for_each_other(session: vendors.Session) -> None:
     acts.register(session)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from django_tasks_durable.exceptions import AlreadyResolved, NotWaiting, TakesNoMessages
 from django_tasks_durable.models import Message, TaskRun, Wait
 from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
@@ -146,6 +148,7 @@ def test_an_answer_and_a_broadcast_at_once_leave_the_first(session: vendors.Sess
         TaskRun.objects.filter(pk=row.id).update(status=RunStatus.CANCELLED)
 
 
+@pytest.mark.fault("F20")
 def test_two_broadcasts_of_two_events_do_not_wait_for_each_other(session: vendors.Session) -> None:
     """Both take the runs in the order of their ids, whatever the order of the waits."""
     acts.register(session)

@@ -43,6 +43,7 @@ def runs_of_ticks() -> list[datetime]:
     return [tick for tick, run_id in entered if run_id]
 
 
+@pytest.mark.fault("F30")
 @pytest.mark.parametrize("turned_back", [False, True], ids=["by the lock", "by the ledger alone"])
 def test_four_schedulers_make_one_run_of_each_tick(
     session: vendors.Session, turned_back: bool, monkeypatch: pytest.MonkeyPatch

@@ -145,6 +145,7 @@ def _user(name: str, permissions: tuple[str, ...] | None) -> User | None:
     return user
 
 
+@pytest.mark.fault("F37")
 @pytest.mark.timeout(300)
 def test_everybody_may_do_what_the_table_says_and_nothing_else() -> None:
     pytest.importorskip("drf_spectacular")

@@ -47,6 +47,7 @@ def old(context: Any) -> None:
     context.interrupt()
 
 
+@pytest.mark.fault("F31")
 @pytest.mark.seed("AW-19", "AW-P11")
 def test_steps_in_another_order_park_the_run_before_any_effect() -> None:
     def new(context: Any) -> None:
@@ -62,6 +63,7 @@ def test_steps_in_another_order_park_the_run_before_any_effect() -> None:
     assert set(bench.checkpoints) == {"step:a", "step:b"}
 
 
+@pytest.mark.fault("F31")
 def test_a_new_step_in_front_of_a_remembered_one_does_nothing() -> None:
     def new(context: Any) -> None:
         context.step("new", do, "new")
@@ -71,6 +73,7 @@ def test_a_new_step_in_front_of_a_remembered_one_does_nothing() -> None:
     assert not deeds
 
 
+@pytest.mark.fault("F31")
 @pytest.mark.seed("AW-19", "AW-P11")
 def test_other_arguments_of_a_remembered_step_park_the_run() -> None:
     def new(context: Any) -> None:
@@ -172,6 +175,7 @@ def test_after_a_drift_that_was_caught_nothing_more_is_done() -> None:
     assert not deeds
 
 
+@pytest.mark.fault("F31")
 def test_code_that_ends_before_its_history_parks_the_run() -> None:
     def new(context: Any) -> str:
         context.step("a", do, "a")

@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from django_tasks_durable.models import Checkpoint, Step, TaskRun, Worker
 from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
+from tests.faults.ledger import JUDGED
 from tests.faults.nursery import Nursery, Nursling
 from tests.probe import journal
 
@@ -237,6 +238,7 @@ def wait_end(yard: Yard, *run_ids: UUID) -> list[TaskRun]:
 def oracle(accepted: Iterable[UUID], *, leaves_workers: bool = True) -> None:
     """Judge what a fault left behind: nothing lost, nothing twice, nothing dangling."""
     accepted = list(accepted)
+    JUDGED.update(runs=len(accepted), lost=len(accepted))
     rows = {row.id: row for row in TaskRun.objects.filter(pk__in=accepted)}
     assert set(rows) == set(accepted), "an accepted run is gone"
     for row in rows.values():
@@ -250,6 +252,8 @@ def oracle(accepted: Iterable[UUID], *, leaves_workers: bool = True) -> None:
         assert len(paths) == len(set(paths)), "a step has two checkpoints"
         assert (row.result is not None) == (row.status == RunStatus.SUCCESSFUL), "a result without its status"
         assert row.finished_at is not None
+        JUDGED["lost"] -= 1
+        JUDGED["again"] += sum(line.kind == StepKind.STALE for line in lines)
     dead = Worker.objects.exclude(dead_at=None).values("pk")
     assert not TaskRun.objects.filter(status__in=["CLAIMED", "RUNNING"], lease_worker__in=dead).exists()
     assert not TaskRun.objects.filter(status__in=["CLAIMED", "RUNNING"]).exists(), (

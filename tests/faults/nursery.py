@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: Names the seconds by which the clocks of a worker are ahead.
+WRONG_CLOCK = "CLOCK_IS_WRONG_BY"
+#: What every process of the tests is told.
+OURS = {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 class Nursery:
@@ -169,6 +173,24 @@ def _read_settings_again() -> None:
     setting_changed.send(sender=settings, setting="TASKS", value=fresh.TASKS, enter=True)
     _forget_databases()
     faults._armed = faults.parse(os.environ.get("DURABLE_FAULTS", ""))
+    if seconds := float(os.environ.get(WRONG_CLOCK, 0)):
+        _set_clock_wrong(seconds)
+
+
+def _set_clock_wrong(seconds: float) -> None:
+    """Let every clock of this process but the monotonic one be wrong, as the host's would be."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from django_tasks_durable.primitives import clock
+
+    off = timedelta(seconds=seconds)
+    right = time.time, time.time_ns, timezone.now, clock.host_now
+    time.time = lambda: right[0]() + seconds
+    time.time_ns = lambda: right[1]() + int(seconds * 1e9)
+    timezone.now = lambda: right[2]() + off
+    clock.host_now = lambda: right[3]() + off
 
 
 def main() -> None:

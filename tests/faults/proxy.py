@@ -7,6 +7,12 @@ import socket
 import threading
 
 
+def free_port() -> int:
+    """Find a port that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
 class Proxy:
     """Passes bytes between clients and a server, until it is asked to lose an answer.
 
@@ -18,6 +24,8 @@ class Proxy:
         self.lost = 0
         self._wanted: tuple[bytes, bytes | None] | None = None
         self._lock = threading.Lock()
+        self._flows = threading.Event()
+        self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -27,8 +35,17 @@ class Proxy:
         with self._lock:
             self._wanted = (to, then)
 
+    def fall_silent(self) -> None:
+        """Pass on nothing, either way, and close nothing: both sides think that the other is slow."""
+        self._flows.clear()
+
+    def speak_again(self) -> None:
+        """Pass on all that has been said meanwhile, and what comes."""
+        self._flows.set()
+
     def close(self) -> None:
         """Take no more clients."""
+        self._flows.set()
         self._listener.close()
 
     def _accept(self) -> None:
@@ -53,6 +70,7 @@ class Proxy:
                 loses, then = self._judge(request, then)
                 if loses:
                     deaf.set()
+                self._flows.wait()
                 server.sendall(request)
         for end in (server, client):
             end.close()
@@ -73,6 +91,7 @@ class Proxy:
                 if deaf.is_set():
                     self.lost += 1
                     break
+                self._flows.wait()
                 client.sendall(answer)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)

@@ -26,8 +26,16 @@ PASSAGE = {point: 2 if "checkpoint" in point or point == "after_effect" else 1 f
 EACH_PUSH = {("plain", point) for point in POINTS} | {
     ("atomic", point) for point in ("after_effect", "before_checkpoint", "during_checkpoint", "after_checkpoint")
 }
+FAULT = {
+    "after_claim": "F1", "before_body": "F2", "after_effect": "F3", "before_checkpoint": "F3", "during_checkpoint": "F3",
+    "after_checkpoint": "F4", "before_outcome": "F5", "during_outcome": "F6", "after_outcome": "F6",
+}  # fmt: skip
 CASES = [
-    pytest.param(point, kind, marks=() if (kind, point) in EACH_PUSH else pytest.mark.nightly)
+    pytest.param(
+        point,
+        kind,
+        marks=[pytest.mark.fault(FAULT[point]), *([] if (kind, point) in EACH_PUSH else [pytest.mark.nightly])],
+    )
     for kind in ("plain", "atomic")
     for point in sorted(POINTS)
 ]

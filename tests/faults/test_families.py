@@ -13,7 +13,7 @@ from tests.faults.harness import Yard, oracle, wait_end, wait_status, wait_until
 from tests.probe import tasks
 from tests.store import acts
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F3")]
 
 
 def family_of(run_id: object) -> list[TaskRun]:

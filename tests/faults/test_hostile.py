@@ -15,6 +15,7 @@ from tests.store import acts
 pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
 
 
+@pytest.mark.fault("F35")
 def test_nothing_that_a_task_raises_or_returns_takes_the_worker_along(yard: Yard) -> None:
     """One process carries them all, each followed by a task that must find nothing amiss."""
     hostile = [(task.module_path.rsplit(".", 1)[1], acts.enqueue(task)) for task in tasks.HOSTILE]
@@ -45,6 +46,7 @@ def test_an_unstorable_result_names_its_place(yard: Yard) -> None:
     assert '["rows"][1]' in error["message"]
 
 
+@pytest.mark.fault("F23")
 def test_the_next_task_on_the_thread_finds_the_connection_clean(yard: Yard) -> None:
     found = []
     for untidy in tasks.UNTIDY:
@@ -62,6 +64,7 @@ def test_the_next_task_on_the_thread_finds_the_connection_clean(yard: Yard) -> N
     oracle(found)
 
 
+@pytest.mark.fault("F32")
 def test_an_unknown_task_stays_queued_and_the_worker_serves_on(yard: Yard) -> None:
     from django_tasks_durable.models import TaskRun
 

@@ -16,7 +16,7 @@ from tests.faults.harness import Yard, oracle, run_of, wait_end, wait_until
 from tests.probe import tasks
 from tests.store import acts
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F29")]
 LIMIT = 3
 
 

@@ -19,7 +19,7 @@ POINTS = [
     "after_checkpoint",
     pytest.param("during_outcome", marks=pytest.mark.nightly),
 ]
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F3")]
 
 
 @pytest.mark.parametrize("point", POINTS)

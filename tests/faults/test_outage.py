@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
-from django.core.management import call_command
 from django.db import DatabaseError, connections
 
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import RunStatus
 from tests import embedded_postgres
 from tests.faults.harness import Yard, oracle, run_of, undisturbed_result, wait_end, wait_until
-from tests.faults.nursery import Nursery
 from tests.faults.proxy import Proxy
 from tests.probe import journal, tasks
 from tests.probe.models import Effect
@@ -28,65 +21,10 @@ from tests.store import acts
 pytestmark = pytest.mark.databases("postgresql")
 
 
-def free_port() -> int:
-    """Find a port that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[embedded_postgres.Server]:
-    """Start a PostgreSQL of our own that keeps what it acknowledged, whatever happens to it."""
-    try:
-        found = embedded_postgres.Server(durable=True, port=free_port())
-    except embedded_postgres.Absent as missing:
-        pytest.skip(str(missing))
-    with found:
-        yield found
-
-
 @pytest.fixture
-def own_database(server: embedded_postgres.Server, django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    """Let the default alias of this process mean a fresh database on that server."""
-    connection = connections["default"]
-    kept = {**connection.settings_dict}
-    server.start() if not _answers(server) else None
-    with django_db_blocker.unblock():
-        connection.close()
-        connection.settings_dict.update(HOST="127.0.0.1", PORT=str(server.port), USER="postgres", NAME="postgres")
-        with connection.cursor() as cursor:
-            cursor.execute("DROP DATABASE IF EXISTS outage WITH (FORCE)")
-            cursor.execute("CREATE DATABASE outage")
-        connection.close()
-        connection.settings_dict["NAME"] = "outage"
-        call_command("migrate", run_syncdb=True, verbosity=0)
-        yield f"postgresql://postgres@127.0.0.1:{server.port}/outage"
-        connection.close()
-        connection.settings_dict.update(kept)
-
-
-def _answers(server: embedded_postgres.Server) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", server.port or 0)) == 0
-
-
-@pytest.fixture
-def yard(own_database: str, tmp_path: Path, nursery: Nursery) -> Iterator[Yard]:
-    """Start workers on that database."""
-    root = Path(__file__).resolve().parent.parent.parent
-    yard = Yard(
-        {
-            **os.environ,
-            "DATABASE_URL": own_database,
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-            "PYTHONPATH": str(root),
-            "PYTHONUNBUFFERED": "1",
-        },
-        tmp_path,
-        nursery,
-    )
-    yield yard
-    yard.close()
+def yard(own_yard: Yard) -> Yard:
+    """Start workers on a server that may be stopped."""
+    return own_yard
 
 
 class Producer(threading.Thread):
@@ -109,6 +47,7 @@ class Producer(threading.Thread):
         connections.close_all()
 
 
+@pytest.mark.fault("F10")
 def test_nothing_is_lost_and_nothing_done_twice_when_the_server_crashes_under_load(
     yard: Yard, server: embedded_postgres.Server
 ) -> None:
@@ -150,6 +89,7 @@ def test_nothing_is_lost_and_nothing_done_twice_when_the_server_crashes_under_lo
         assert "Traceback" not in worker.output, worker.output
 
 
+@pytest.mark.fault("F10")
 def test_a_worker_that_could_not_renew_in_time_goes_on_as_a_new_one(
     yard: Yard, server: embedded_postgres.Server
 ) -> None:
@@ -170,6 +110,7 @@ def test_a_worker_that_could_not_renew_in_time_goes_on_as_a_new_one(
     oracle([run_id, other])
 
 
+@pytest.mark.fault("F10")
 def test_a_worker_started_while_the_database_is_down_waits_and_says_so(
     yard: Yard, server: embedded_postgres.Server
 ) -> None:
@@ -195,6 +136,7 @@ LOST = {
 }
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize("answer", sorted(LOST))
 def test_a_lost_answer_costs_nothing(yard: Yard, server: embedded_postgres.Server, answer: str) -> None:
     """The server has committed, and the worker cannot know (fault F13)."""

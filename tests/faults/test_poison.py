@@ -12,7 +12,7 @@ from tests.faults.harness import Yard, oracle, run_of, wait_end, wait_until
 from tests.probe import tasks
 from tests.store import acts
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F2")]
 
 
 def keep_alive(yard: Yard, *arguments: str, until: object) -> None:

@@ -19,7 +19,7 @@ from tests.probe import tasks
 from tests.probe.journal import deeds
 from tests.store import acts
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F30")]
 
 # A schedule that a kill left in the middle of a tick must be free as soon as the connection is gone.
 PATIENCE = 10

@@ -14,7 +14,7 @@ from tests.faults.harness import Yard, oracle, run_of, wait_end, wait_status, wa
 from tests.probe import tasks
 from tests.store import acts
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F8")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -26,6 +26,7 @@ def ended() -> int:
     return TaskRun.objects.filter(status__in=["SUCCESSFUL", "FAILED", "CANCELLED"]).count()
 
 
+@pytest.mark.fault("F7")
 def test_random_kills_cost_nothing_but_time(yard: Yard) -> None:
     chance = random.Random(20260921)
     calls = [((ROUNDS,), {}) for _ in range(RUNS)]
@@ -51,6 +52,7 @@ def test_random_kills_cost_nothing_but_time(yard: Yard) -> None:
     oracle(accepted)
 
 
+@pytest.mark.fault("F19")
 def test_several_processes_on_one_database_do_each_run_once(yard: Yard) -> None:
     """No lock error surfaces, whatever the project's options are (fault F19)."""
     workers = [yard.start("--concurrency", "2") for _ in range(3)]

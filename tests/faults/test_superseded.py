@@ -9,7 +9,7 @@ from django_tasks_durable.primitives.status import RunStatus, StepKind
 from tests.faults.harness import Yard, run_of, wait_status
 from tests.probe import tasks
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault("F28")]
 
 
 @pytest.mark.seed("TR-6")

@@ -24,7 +24,7 @@ from tests.faults.harness import (
 from tests.probe import effects, tasks
 from tests.store import acts
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql", "mysql")
+pytestmark = [pytest.mark.databases("sqlite", "postgresql", "mysql"), pytest.mark.fault("F15")]
 
 POINTS = ["after_claim", "before_body", "after_effect", "after_checkpoint", "before_outcome"]
 # The others repeat what these show.

@@ -90,6 +90,7 @@ def local_class() -> Any:
     return Local(1)
 
 
+@pytest.mark.fault("F35")
 @pytest.mark.parametrize(
     ("value", "path", "problem"),
     [
@@ -139,6 +140,7 @@ def test_it_is_refused_with_its_place(value: Any, path: str | None, problem: str
     assert problem in caught.value.problem
 
 
+@pytest.mark.fault("F34")
 @pytest.mark.parametrize("value", [twice, doubling, (doubling,), wide], ids=["twice", "doubling", "in a tuple", "wide"])
 @pytest.mark.timeout(20)
 def test_a_value_that_holds_itself_many_times_over_ends_soon(value: Any) -> None:
@@ -174,6 +176,7 @@ def test_a_pair_of_surrogates_that_is_one_character_is_text() -> None:
     }
 
 
+@pytest.mark.fault("F34")
 def test_a_full_call_stack_is_survived() -> None:
     answers: list[BaseException | str] = []
 

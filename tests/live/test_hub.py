@@ -120,6 +120,7 @@ async def test_who_comes_in_the_middle_of_a_burst_sees_each_line_once(clients: C
     await same(tracker, run.pk)
 
 
+@pytest.mark.fault("F26")
 @pytest.mark.slow
 async def test_a_burst_during_which_the_channel_layer_dies_is_told_whole(
     layered: subprocess.Popen[bytes], clients: Connect, operator: User
@@ -291,6 +292,7 @@ async def test_a_storm_of_clients_that_want_the_same_reads_it_a_few_times(
     assert asked["dtd-live-read"] - before < 30 * 2
 
 
+@pytest.mark.fault("F24")
 async def test_a_client_that_does_not_read_is_dropped_and_disturbs_nobody(
     clients: Connect, operator: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
@@ -421,6 +422,18 @@ def listener(context: Any, count: int) -> Iterator[Any]:
         yield partial
     handle.join()
     return "all heard"
+
+
+@task
+def holds_pythons_lock(seconds: float) -> int:
+    """Let no other thread of this process run, the first time that it is begun."""
+    journal = Path(os.environ["PROBE_JOURNAL"])
+    is_first = not (journal.exists() and "holds the lock" in journal.read_text())
+    deed("holds the lock")
+    if is_first:
+        # PyDLL keeps the lock that CDLL would let go.
+        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+    return os.getpid()
 
 
 # --- with limits

@@ -59,6 +59,10 @@ class PostgreSQL(Brand):
         cause = error.__cause__
         return isinstance(error, DatabaseError) and getattr(cause, "sqlstate", None) in self.transient_states
 
+    def is_disconnect(self, error: BaseException) -> bool:
+        """See Brand. A server that takes no writes is as good as away: another is, or it will be, the first."""
+        return super().is_disconnect(error) or getattr(error.__cause__, "sqlstate", None) == "25006"
+
     def survives(self, error: BaseException) -> bool:
         return isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", None) in {"40P01", "55P03"}
 

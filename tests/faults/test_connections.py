@@ -1,0 +1,165 @@
+"""Connections that are cut, that go silent, and servers that take no writes: the workers stay, and no attempt is counted."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from uuid import UUID
+
+import pytest
+from django.db import connection, connections
+
+from django_tasks_durable.models import TaskRun
+from django_tasks_durable.primitives.status import FINISHED, RunStatus
+from django_tasks_durable.store import intake
+from tests import embedded_postgres
+from tests.faults.harness import Yard, oracle, run_of, wait_end, wait_until
+from tests.faults.proxy import Proxy
+from tests.probe import journal, tasks
+from tests.probe.models import Effect
+from tests.store import acts
+
+pytestmark = pytest.mark.databases("postgresql")
+RUNS = 60
+ROUNDS = 6
+
+
+def accepted_runs() -> list[UUID]:
+    """Enqueue runs of several steps."""
+    return intake.enqueue_many(tasks.counts, [((ROUNDS,), {})] * RUNS, using="default", backend_alias="default")
+
+
+def ended(runs: list[UUID]) -> int:
+    """Count those that are over."""
+    return TaskRun.objects.filter(pk__in=runs, status__in=FINISHED).count()
+
+
+def cut_all() -> int:
+    """End every connection but this one, and tell how many there were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(cursor.fetchone()[0])
+
+
+def judge(yard: Yard, runs: list[UUID]) -> None:
+    """Say that each run was done once, by the workers that began, with no attempt counted."""
+    rows = wait_end(yard, *runs)
+    assert Counter((row.status, row.attempts) for row in rows) == {(RunStatus.SUCCESSFUL, 0): RUNS}, [
+        row.errors for row in rows if row.attempts
+    ][:2]
+    kept = Counter(Effect.objects.values_list("run_id", "name"))
+    assert set(kept.values()) == {1}
+    assert len(kept) == RUNS * (ROUNDS // 2)
+    assert all(worker.is_alive for worker in yard.workers), yard.story()
+    oracle(runs)
+
+
+@pytest.mark.fault("F11")
+def test_connections_that_the_server_ends_are_opened_again(yard: Yard) -> None:
+    for _ in range(2):
+        yard.start("--concurrency", "3", options={"lease_seconds": 30}).wait_registered()
+    runs = accepted_runs()
+    for part in range(1, 5):
+        wait_until(lambda part=part: ended(runs) >= part * RUNS // 6, f"the work goes on; {yard.story()}")
+        assert cut_all() >= 2
+    judge(yard, runs)
+
+
+@pytest.mark.fault("F11")
+def test_a_server_that_takes_no_writes_for_a_while_costs_no_attempt(
+    own_yard: Yard, server: embedded_postgres.Server
+) -> None:
+    """As after a failover to a server that is not yet the first (25006)."""
+    worker = own_yard.start("--concurrency", "3", options={"lease_seconds": 60})
+    worker.wait_registered()
+    # Of plain steps: what a task itself writes is refused as in any of its statements, and counts as its exception.
+    runs = intake.enqueue_many(tasks.three_steps, [((7,), {})] * RUNS, using="default", backend_alias="default")
+    wait_until(lambda: ended(runs) >= RUNS // 6, f"the work goes on; {own_yard.story()}")
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ALTER DATABASE outage SET default_transaction_read_only = on")
+        cut_all()
+    wait_until(lambda: "read-only" in worker.output, f"the worker says what is wrong; {worker.output[-2000:]}")
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = off")
+        cursor.execute("ALTER DATABASE outage RESET default_transaction_read_only")
+        cut_all()
+    rows = wait_end(own_yard, *runs)
+    assert Counter((row.status, row.attempts) for row in rows) == {(RunStatus.SUCCESSFUL, 0): RUNS}
+    assert {own_yard.times(name) for name in ("first", "second", "third")} == {RUNS}
+    assert worker.is_alive
+    oracle(runs)
+
+
+@pytest.mark.fault("F12")
+def test_a_worker_whose_connections_go_silent_loses_its_run_to_another_and_comes_back(
+    own_yard: Yard, server: embedded_postgres.Server
+) -> None:
+    gate = own_yard.path("gate")
+    run_id = acts.enqueue(tasks.blocks_at_gate, str(gate))
+    between = Proxy("127.0.0.1", server.port or 0)
+    cut_off = own_yard.start(
+        "--concurrency", "2", DATABASE_URL=f"postgresql://postgres@127.0.0.1:{between.port}/outage"
+    )
+    own_yard.wait_deed("at the gate")
+    between.fall_silent()
+    cut_off.wait_said("stops its own work")
+    heir = own_yard.start("--concurrency", "2")
+    own_yard.wait_deed("at the gate", 2)
+    assert run_of(run_id).lease_worker.startswith(heir.name)
+    gate.touch()
+    wait_end(own_yard, run_id)
+    heir.send(signal.SIGTERM)
+    assert heir.wait() == 0
+
+    between.speak_again()
+    after = acts.enqueue(tasks.echo, "after")
+    (row,) = wait_end(own_yard, after)
+    assert row.lease_worker.startswith(cut_off.name)
+    assert run_of(run_id).crashes == 1
+    assert journal.times(own_yard.journal, "at the gate") == 2
+    oracle([run_id, after])
+    between.close()
+
+
+@pytest.mark.nightly
+@pytest.mark.fault("F21")
+@pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
+def test_a_database_that_isolates_more_by_default_loses_nothing(own_yard: Yard, isolation: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE outage SET default_transaction_isolation = '{isolation}'")
+    connection.close()
+    for _ in range(2):
+        own_yard.start("--concurrency", "3", options={"lease_seconds": 30}).wait_registered()
+    judge(own_yard, accepted_runs())
+
+
+@pytest.mark.fault("F33")
+def test_tables_may_be_altered_under_load(own_yard: Yard) -> None:
+    """A migration waits for its lock no longer than a second, tries again, and no run notices."""
+    from django.db import OperationalError
+
+    for _ in range(2):
+        own_yard.start("--concurrency", "3", options={"lease_seconds": 30}).wait_registered()
+    runs = accepted_runs()
+    statements = [
+        f"ALTER TABLE {table} {change}"
+        for table in (TaskRun._meta.db_table, Effect._meta.db_table)
+        for change in ("ADD COLUMN later integer", "DROP COLUMN later")
+    ]
+
+    def altered(statement: str) -> bool:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+                cursor.execute(statement)
+        except OperationalError:
+            return False
+        return True
+
+    for part, statement in enumerate(statements, 1):
+        wait_until(lambda part=part: ended(runs) >= part * RUNS // 6, f"the work goes on; {own_yard.story()}")
+        wait_until(lambda statement=statement: altered(statement), statement)
+    judge(own_yard, runs)
