@@ -21,7 +21,6 @@ class FaultLedger:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         self.counts: dict[str, Counter[str]] = {}
 
     @pytest.hookimpl(wrapper=True)
@@ -41,11 +40,13 @@ class FaultLedger:
         """Write down what this database has shown; what an earlier run showed of the same faults is replaced."""
         from django.db import connection
 
-        place = self.found.setdefault(connection.vendor, {"faults": {}})
+        # Read as late as this, because another database may have been entered meanwhile.
+        found: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        place = found.setdefault(connection.vendor, {"faults": {}})
         place["version"] = _version(connection)
         place["machine"] = machine()
         place["faults"].update({name: dict(counts) for name, counts in self.counts.items()})
-        self.path.write_text(json.dumps(self.found, indent=1, sort_keys=True) + "\n")
+        self.path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 
 def machine() -> str:

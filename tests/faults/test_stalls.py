@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections import Counter
@@ -17,7 +18,7 @@ from django.db import connections
 from django_tasks_durable.models import Step, Worker
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.store import intake, vendors
-from tests.faults.harness import LEASE_SECONDS, Yard, oracle, wait_end, wait_until
+from tests.faults.harness import Yard, oracle, wait_end, wait_until
 from tests.faults.nursery import OURS, Nursery
 from tests.probe import tasks
 from tests.store import acts
@@ -30,10 +31,13 @@ EVERYWHERE = pytest.mark.databases("sqlite", "postgresql", "mysql")
 def test_a_run_that_holds_pythons_lock_is_taken_over_and_its_worker_goes_on(yard: Yard) -> None:
     stalled = yard.start("--concurrency", "2")
     stalled.wait_registered()
-    run_id = acts.enqueue(tasks.holds_pythons_lock, LEASE_SECONDS * 3)
-    yard.wait_deed("holds the lock")
-    heir = yard.start("--concurrency", "2")
-    (row,) = wait_end(yard, run_id)
+    locked = yard.path("locked")
+    with locked.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        run_id = acts.enqueue(tasks.holds_pythons_lock, str(locked))
+        yard.wait_deed("holds the lock")
+        heir = yard.start("--concurrency", "2")
+        (row,) = wait_end(yard, run_id)
     assert (row.status, row.result) == (RunStatus.SUCCESSFUL, str(heir.pid)), yard.story()
     assert row.crashes == 1
     settled = list(Step.objects.filter(run_id=run_id).values())

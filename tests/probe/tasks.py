@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
@@ -425,14 +426,15 @@ def listener(context: Any, count: int) -> Iterator[Any]:
 
 
 @task
-def holds_pythons_lock(seconds: float) -> int:
-    """Let no other thread of this process run, the first time that it is begun."""
+def holds_pythons_lock(path: str) -> int:
+    """Let no other thread of this process run until somebody unlocks a file, the first time that it is begun."""
     journal = Path(os.environ["PROBE_JOURNAL"])
     is_first = not (journal.exists() and "holds the lock" in journal.read_text())
     deed("holds the lock")
     if is_first:
         # PyDLL keeps the lock that CDLL would let go.
-        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+        with Path(path).open("rb") as file:
+            ctypes.PyDLL(None).flock(file.fileno(), fcntl.LOCK_EX)
     return os.getpid()
 
 
