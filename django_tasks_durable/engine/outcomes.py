@@ -72,6 +72,12 @@ def _told(slice: Slice, error: BaseException) -> Outcome | None:
     lease = slice.claimed.lease
     match _flow_of(slice, error):
         case LeaseLost():
+            logger.warning(
+                "%s, run %s: another worker has taken it over, so nothing more of this attempt is written",
+                slice.claimed.task_path,
+                slice.claimed.run_id,
+                extra=_facts(slice),
+            )
             return None
         case RunCancelled():
             return Cancelled(lease=lease)
@@ -148,7 +154,7 @@ def _fail(slice: Slice, error: BaseException) -> Failed:
         claimed.max_attempts,
         "" if retry_at is None else f", the next is due at {retry_at.isoformat(timespec='seconds')}",
         error=error,
-        extra={"run_id": str(claimed.run_id), "task_path": claimed.task_path, "attempt": slice.attempt},
+        extra=_facts(slice),
     )
     failed = Failed(lease=claimed.lease, error=_error_record(error), retry_at=retry_at, forget=slice.failed_with(error))
     return slice.dressed(failed)
@@ -159,6 +165,12 @@ def _log(level: int, message: str, *args: object, error: BaseException, extra: d
         logger.log(level, message, *args, exc_info=error, extra=extra)
     except Exception:
         pass  # A handler that fails (mail, disk) must not decide what becomes of the run.
+
+
+def _facts(slice: Slice) -> dict[str, object]:
+    """Return what a line about this attempt carries for machines. See logs.RunFilter."""
+    claimed = slice.claimed
+    return {"run_id": str(claimed.run_id), "task_path": claimed.task_path, "attempt": slice.attempt}
 
 
 def _error_record(error: BaseException) -> ErrorRecord:

@@ -26,7 +26,10 @@ class EventLoopExecutor(OnLoop):
         try:
             carried.ended(await attempt.aexecute(carried.claimed, carried.store, carried.control))
         except BaseException:
-            logger.exception("Run %s ended in a way that nobody expected", carried.claimed.run_id)
+            logger.exception(
+                "Run %s fails, for this library itself failed while it carried it; please report this",
+                carried.claimed.run_id,
+            )
             carried.ended(None)
 
     def _finish(self) -> None:

@@ -59,7 +59,10 @@ class ProcessExecutor(OnLoop):
         try:
             await delivery.carry(child)
         except BaseException:
-            logger.exception("Run %s ended in a way that nobody expected", carried.claimed.run_id)
+            logger.exception(
+                "Run %s fails, for this library itself failed while it carried it; please report this",
+                carried.claimed.run_id,
+            )
             child.kill()
             delivery.abandon()
         if child.is_alive and delivery.left_clean and not child.is_worn:

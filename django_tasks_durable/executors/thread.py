@@ -57,7 +57,10 @@ class ThreadExecutor:
             try:
                 carried.ended(attempt.execute(carried.claimed, carried.store, carried.control))
             except BaseException:
-                logger.exception("Run %s ended in a way that nobody expected", carried.claimed.run_id)
+                logger.exception(
+                    "Run %s fails, for this library itself failed while it carried it; please report this",
+                    carried.claimed.run_id,
+                )
                 carried.ended(None)
             since_check = leave_clean(since_check)
         connections.close_all()

@@ -149,7 +149,7 @@ class Tail(threading.Thread):
 
     def _fail(self, error: Exception) -> None:
         if not self.last_error:
-            logger.warning("Cannot look at what was committed (%s); trying again", error)
+            logger.warning("Live pages cannot read what has changed (%s); trying again", error)
         self.last_error = str(error) or type(error).__name__
         connections.close_all()
         self._resync_asked = True

@@ -139,7 +139,12 @@ class Maintenance:
         if swept:
             logger.warning("%s run(s) of dead workers are taken back", len(swept))
         self.family.look_for_forgotten(session)
-        maintenance.push_unknown_heads(session, self.worker.wanted())
+        if unknown := maintenance.push_unknown_heads(session, self.worker.wanted()):
+            logger.warning(
+                "%s due run(s) are of tasks that this worker does not know; they stay queued for one that does "
+                "(manage.py tasks doctor names them)",
+                unknown,
+            )
         return swept + self.family.turn(session)
 
     def _forget(self, session: vendors.Session, now: float) -> None:

@@ -47,6 +47,8 @@ class Scheduler:
             while fired < limit and ticks.fire(schedule_id, using=self.using):
                 fired += 1
         except Exception as error:
-            logger.warning("A tick failed and will be tried again: %s", error)
+            logger.warning(
+                "Schedules could not be looked at (%s); they are at the next turn, and no tick is lost", error
+            )
             user_transactions.leave_thread()
         return fired

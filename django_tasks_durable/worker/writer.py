@@ -282,7 +282,7 @@ class Writer(Desk):
 
     def _commit_apart(self, session: vendors.Session, error: BaseException) -> None:
         """One bad fact must not hold up the others: commit each run's change alone, and fail the one that cannot be stored."""
-        logger.warning("A tick of %s failed (%s); its runs are committed one by one", self.worker_id, error)
+        logger.warning("%s could not commit its runs together (%s); each is committed by itself", self.worker_id, error)
         for held, writes, futures in self._gather().runs:
             single = Batch([(held, writes, futures)])
             try:
@@ -291,7 +291,9 @@ class Writer(Desk):
                 if session.is_transient(failure) or session.brand.is_disconnect(failure):
                     self._put_back(single)
                     continue
-                logger.error("Run %s: what it wanted stored was refused: %s", held.claimed.run_id, failure)
+                logger.error(
+                    "Run %s: the database refused what it wanted stored, so it fails: %s", held.claimed.run_id, failure
+                )
                 refused = PersistenceFailed(failure)
                 for future in futures:
                     refuse(future, refused)

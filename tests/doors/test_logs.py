@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +22,7 @@ from django_tasks_durable.models import TaskRun
 
 pytestmark = pytest.mark.django_db
 SENTRY = "django_tasks_durable.sentry.sentry"
+ROOT = Path(__file__).resolve().parents[2]
 shop = logging.getLogger("shop")
 
 
@@ -119,6 +122,26 @@ def test_tasks_on_the_event_loop_have_a_scope_too(sdk: FakeSentry) -> None:
     atalks.enqueue()
     testing.drain()
     assert [tags["durable.task"] for tags in sdk.tags] == [atalks.module_path]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "does not answer (",
+        "could not renew its lease for",
+        "counts as dead; it drops what it holds",
+        "has fallen silent and is declared dead",
+        "another worker has taken it over, so nothing more of this attempt is written",
+        "the database refused what it wanted stored, so it fails",
+        "of tasks that this worker does not know; ",
+        "Cannot listen for work (",
+        "give no sign of going on",
+    ],
+)
+def test_the_guide_explains_the_lines_that_the_worker_writes(words: str) -> None:
+    assert words in (ROOT / "docs" / "guide" / "logging.md").read_text()
+    code = "".join(file.read_text() for file in (ROOT / "django_tasks_durable").rglob("*.py"))
+    assert words in re.sub(r'"\n\s+"', "", code)
 
 
 def test_without_sentry_it_stands_aside(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,7 @@ def test_the_admin(root: Client, runs: dict[str, TaskRun]) -> None:
     for name, run in runs.items():
         for door in (page_of(run), panel_of(run)):
             looked_for(f"{door} ({name})", root.get(door).content.decode())
-        for act in ("cancel", "retry", "resume", "run-now", "copy", "fork"):
+        for act in ("cancel", "retry", "resume", "run_now", "copy", "fork"):
             response = root.get(act_on(run, act))
             looked_for(f"the page of {act} ({name})", response.content.decode() or str(response.status_code))
     # Whoever may change a schedule sees in the form what it holds; who only looks does not.

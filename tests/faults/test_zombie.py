@@ -72,6 +72,7 @@ def test_nothing_that_a_zombie_writes_is_taken(yard: Yard) -> None:
     assert effects.times("atomic", run_id) == 1
     assert Checkpoint.objects.get(run_id=run_id, path__contains="gate").value == str(heir.pid)
     wait_until(lambda: yard.times("through the gate", pid=zombie.pid), "the zombie's body went on")
+    zombie.wait_said(f"run {run_id}: another worker has taken it over")
     oracle([run_id, again, *more])
 
 
