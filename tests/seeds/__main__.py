@@ -61,7 +61,8 @@ def _run() -> Outcomes:
     """Run the marked tests on the database that DATABASE_URL names, else on SQLite."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "seeds.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "seed", f"--seed-report={report}"]
+        # A slow machine is no missing row, and a timeout would take the whole report with it.
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "seed", "--timeout=900", f"--seed-report={report}"]
         subprocess.run(command, cwd=ROOT, check=False)
         return _read([report])
 

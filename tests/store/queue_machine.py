@@ -430,6 +430,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert sequences == {run.id: list(range(1, run.lines + 1)) for run in self.model.runs.values()}
         kept = set(Checkpoint.objects.values_list("run_id", "path", "value"))
         assert kept == {(run.id, *each) for run in self.model.runs.values() for each in run.checkpoints.items()}
+        assert set(Worker.objects.exclude(dead_at=None).values_list("id", flat=True)) == self.model.dead
         held = set(OpenKey.objects.values_list("kind", "run_id"))
         assert held == {
             (kind, run.id)

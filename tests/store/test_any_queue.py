@@ -15,10 +15,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from django_tasks_durable.store import workers
 from tests.store.queue_machine import QueueMachine
 
-CASES, SEED = int(os.environ.get("FUZZ_CASES", "12")), int(os.environ.get("FUZZ_SEED", "0"))
+CASES, SEED = int(os.environ.get("FUZZ_CASES", "10")), int(os.environ.get("FUZZ_SEED", "0"))
 STEPS = 60 if "FUZZ_CASES" in os.environ else 30
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.seed("TR-9")
 def test_the_rows_of_a_queue_are_what_a_model_in_plain_python_says(transactional_db: None) -> None:
     # Nobody else writes here, whom a sweep on SQLite would have to give a moment.
