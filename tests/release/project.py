@@ -54,11 +54,8 @@ def run(*arguments: str) -> str:
 
 def shell(program: str, *arguments: str) -> str:
     """Run a program with Django set up."""
-    return run(
-        "-c",
-        f"import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'bare.settings'\ndjango.setup()\n{program}",
-        *arguments,
-    )
+    begin = "import os, django\nos.environ['DJANGO_SETTINGS_MODULE'] = 'bare.settings'\ndjango.setup()\n"
+    return run("-c", begin + program, *arguments)
 
 
 def main() -> None:
