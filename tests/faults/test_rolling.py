@@ -62,6 +62,7 @@ def test_each_release_takes_what_it_knows_and_nothing_is_failed_for_being_unknow
     oracle([added, retired, *common])
 
 
+@pytest.mark.slow
 def test_a_changed_body_is_parked_before_it_does_anything_and_ends_with_the_old_code(yard: Yard) -> None:
     old = start(yard, BEFORE)
     run_id = enqueued("checkout")
