@@ -201,7 +201,8 @@ def ready_heads(session: Session, wanted: Wanted) -> Heads:
 
 
 # One index probe a pair, instead of a look at every ready row. PostgreSQL, SQLite and MariaDB all read it so. The few queues
-# that somebody paused come with it, so that a worker hears of a pause although nothing is due there.
+# that somebody paused come with it, so that a worker hears of a pause although nothing is due there. The first in order is asked
+# for, not EXISTS: PostgreSQL takes one among many for found at once, reads the table, and passes by every run that has ended.
 _HEADS = f"""
 WITH RECURSIVE pairs(queue_name, ready_rank) AS (
   SELECT * FROM (SELECT queue_name, ready_rank FROM {RUNS} WHERE status = 'READY'
@@ -221,10 +222,10 @@ WITH RECURSIVE pairs(queue_name, ready_rank) AS (
   FROM pairs p WHERE p.queue_name IS NOT NULL
 )
 SELECT p.queue_name, p.ready_rank, FALSE,
-  EXISTS (SELECT 1 FROM {RUNS} r WHERE r.status = 'READY' AND r.queue_name = p.queue_name AND r.ready_rank = p.ready_rank
-    AND r.lane = '' AND r.due_at <= {{now}}),
-  EXISTS (SELECT 1 FROM {RUNS} r WHERE r.status = 'READY' AND r.queue_name = p.queue_name AND r.ready_rank = p.ready_rank
-    AND r.lane > ''),
+  (SELECT 1 FROM {RUNS} r WHERE r.status = 'READY' AND r.queue_name = p.queue_name AND r.ready_rank = p.ready_rank
+    AND r.lane = '' AND r.due_at <= {{now}} ORDER BY r.due_at LIMIT 1) IS NOT NULL,
+  (SELECT 1 FROM {RUNS} r WHERE r.status = 'READY' AND r.queue_name = p.queue_name AND r.ready_rank = p.ready_rank
+    AND r.lane > '' ORDER BY r.lane LIMIT 1) IS NOT NULL,
   q.concurrency, q.rate
 FROM pairs p LEFT JOIN {QUEUES} q ON q.name = p.queue_name WHERE p.queue_name IS NOT NULL AND q.paused_at IS NULL
 UNION ALL

@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import RunStatus
@@ -61,8 +62,6 @@ def test_the_claim_reads_the_index_in_its_own_order(session: vendors.Session) ->
     acts.register(session)
     enqueue_many(300)
     session.execute("ANALYZE TABLE durable_tasks_taskrun")
-    from django.test.utils import CaptureQueriesContext
-
     with CaptureQueriesContext(connection) as captured:
         acts.claim(session, limit=5)
     choice = next(query["sql"] for query in captured if "SKIP LOCKED" in query["sql"] and "taskrun" in query["sql"])
@@ -87,6 +86,24 @@ def test_the_claim_reads_the_ready_index(session: vendors.Session) -> None:
 
     assert "dtd_run_ready" in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.databases("postgresql")
+def test_a_look_for_what_is_due_passes_by_no_finished_run(session: vendors.Session) -> None:
+    enqueue_many(4000)
+    session.execute(
+        "UPDATE durable_tasks_taskrun SET status = 'SUCCESSFUL' "
+        "WHERE id IN (SELECT id FROM durable_tasks_taskrun ORDER BY id LIMIT 2500)"
+    )
+    session.execute("ANALYZE durable_tasks_taskrun")
+    with CaptureQueriesContext(connection) as captured:
+        heads = claims.ready_heads(session, claims.Wanted(worker_id="a", task_paths=acts.PATHS))
+    (asked,) = captured.captured_queries
+    plan = "\n".join(row[0] for row in session.execute(f"EXPLAIN {asked['sql'].replace('%', '%%')}"))
+
+    assert [(head.queue_name, head.is_due) for head in heads.pairs] == [("default", True)]
+    assert "Seq Scan on durable_tasks_taskrun" not in plan
+    assert "dtd_run_ready" in plan
 
 
 def test_producers_and_claimers_do_not_get_in_each_others_way(session: vendors.Session) -> None:

@@ -117,6 +117,25 @@ def test_the_runs_of_the_project_are_not_touched(place: Place) -> None:
     assert not place.exists()
 
 
+def refusing(get_outcome: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Be a middleware of the project's that lets nothing through."""
+
+    def middleware(context: Any) -> Any:
+        raise PermissionError(context)
+
+    return middleware
+
+
+def test_the_middleware_of_the_project_stays_out(place: Place, settings: Any) -> None:
+    durable = settings.TASKS["default"]
+    chosen = {**durable.get("OPTIONS", {}), "middleware": [f"{__name__}.refusing"]}
+    settings.TASKS = {**settings.TASKS, "default": {**durable, "OPTIONS": chosen}}
+
+    found = json.loads(benchtasks("--json", "--only", "enqueue", "--scale", "0.02"))
+
+    assert found["enqueue_per_s"] > 0
+
+
 def test_a_place_with_other_data_is_refused_and_the_options_to_go_on_are_named(place: Place) -> None:
     occupy(place)
 

@@ -54,8 +54,8 @@ def drained(seconds: float) -> Iterator[None]:
     end = clock.monotonic() + seconds
     question = (
         f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {RUNS} WHERE status IN ('CLAIMED', 'RUNNING')) "
-        f"OR EXISTS (SELECT 1 FROM {RUNS} WHERE status = 'READY' AND queue_name = 'default' AND ready_rank = 0 "
-        f"AND lane = '' AND due_at <= {session.now})"
+        f"OR (SELECT 1 FROM {RUNS} WHERE status = 'READY' AND queue_name = 'default' AND ready_rank = 0 "
+        f"AND lane = '' AND due_at <= {session.now} ORDER BY due_at LIMIT 1) IS NOT NULL"
     )
     while session.execute(question):
         if clock.monotonic() > end:

@@ -24,8 +24,11 @@ from django_tasks_durable.management.bench import report, stage
 from django_tasks_durable.management.bench.place import Place, PlaceTaken, place_of
 
 SCENES = ("enqueue", "enqueue_many", "drain", "pickup", "steps", "resume", "visits", "growth", "idle")
-# What belongs to the project's databases or cannot be written into an environment variable.
-NOT_PASSED_ON = {"database", "listen_database", "backoff", "retention", "rest", "queue_limits", "global_concurrency"}
+# What belongs to the project's databases or cannot be written into an environment variable, and the project's own code: a
+# middleware makes a transaction of every enqueue and stands around every attempt.
+NOT_PASSED_ON = {
+    "database", "listen_database", "backoff", "retention", "rest", "queue_limits", "global_concurrency", "middleware",
+}  # fmt: skip
 
 
 class Interrupted(Exception):

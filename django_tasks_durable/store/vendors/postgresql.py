@@ -59,14 +59,12 @@ def execute_prepared(connection: BaseDatabaseWrapper, sql: str, parameters: Sequ
     connection.ensure_connection()
     if connection.execute_wrappers or connection.queries_logged or not _is_direct(connection):
         return execute_plain(connection, sql, parameters)
-    from psycopg import Cursor  # only where this brand is in use
-
     connection.validate_no_broken_transaction()
     raw: Any = connection.connection
     if raw.prepare_threshold is None:
         raw.prepare_threshold = ONLY_WHEN_ASKED
-    with connection.wrap_database_errors, Cursor(raw) as cursor:
-        cursor.execute(sql, parameters, prepare=True)
+    with connection.wrap_database_errors:
+        cursor = _preparing_cursor(raw).execute(sql, parameters, prepare=True)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -86,6 +84,16 @@ def _own_cursor(raw: Any) -> Any:
     cursor = getattr(raw, "durable_cursor", None)
     if cursor is None or cursor.closed:
         cursor = raw.durable_cursor = raw.cursor()
+    return cursor
+
+
+def _preparing_cursor(raw: Any) -> Any:
+    """Return the one cursor for prepared statements on a connection of Django's, whose own cursors bind on the client's side."""
+    cursor = getattr(raw, "durable_preparing_cursor", None)
+    if cursor is None or cursor.closed:
+        from psycopg import Cursor  # only where this brand is in use
+
+        cursor = raw.durable_preparing_cursor = Cursor(raw)
     return cursor
 
 
