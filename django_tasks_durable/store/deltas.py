@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import assert_never
 
 from django_tasks_durable.authoring.options import compensates_on_cancel
@@ -36,10 +37,18 @@ from django_tasks_durable.primitives.writes import (
 )
 
 KEPT_ERRORS = 20
+# The same for every run, and made for none.
+_STARTED = Line(kind=StepKind.STARTED)
+_SUCCEEDED = Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0)
 
 for _status in (RunStatus.SUCCESSFUL, RunStatus.READY, RunStatus.WAITING, RunStatus.FAILED, RunStatus.CANCELLED):
     if not all(may_move(leased, _status) for leased in LEASED):
         raise AssertionError(f"An attempt may end a run as {_status}, but TRANSITIONS does not say so.")
+
+
+@lru_cache(maxsize=64)
+def _claimed_by(worker_id: str) -> Line:
+    return Line(kind=StepKind.CLAIMED, message=worker_id)
 
 
 @dataclass(slots=True, eq=False)
@@ -121,14 +130,13 @@ class Delta:
         """Take up one more fact."""
         match write:
             case Succeeded():
-                self._end(RunStatus.SUCCESSFUL, Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0))
+                self._end(RunStatus.SUCCESSFUL, _SUCCEEDED)
                 self.result = write.result
                 self.percent = 100.0
                 self._stand(write.state)
             case Started():
                 self.started = True
-                self.lines.append(Line(kind=StepKind.CLAIMED, message=self.worker_id))
-                self.lines.append(Line(kind=StepKind.STARTED))
+                self.lines += (_claimed_by(self.worker_id), _STARTED)
             case SaveCheckpoint():
                 self.checkpoints.append(write.checkpoint)
                 if write.consumes is not None:
