@@ -37,18 +37,13 @@ from django_tasks_durable.primitives.writes import (
 )
 
 KEPT_ERRORS = 20
-# The same for every run, and made for none.
+_claimed_by = lru_cache(maxsize=64)(lambda worker_id: Line(kind=StepKind.CLAIMED, message=worker_id))
 _STARTED = Line(kind=StepKind.STARTED)
 _SUCCEEDED = Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0)
 
 for _status in (RunStatus.SUCCESSFUL, RunStatus.READY, RunStatus.WAITING, RunStatus.FAILED, RunStatus.CANCELLED):
     if not all(may_move(leased, _status) for leased in LEASED):
         raise AssertionError(f"An attempt may end a run as {_status}, but TRANSITIONS does not say so.")
-
-
-@lru_cache(maxsize=64)
-def _claimed_by(worker_id: str) -> Line:
-    return Line(kind=StepKind.CLAIMED, message=worker_id)
 
 
 @dataclass(slots=True, eq=False)
