@@ -52,6 +52,19 @@ else:
 
 TEMPLATES = "admin/durable_tasks/taskrun"
 MOST_ROWS_REFRESHED = 100
+# What a change form of the admin, or of a theme for it, asks about before it shows its buttons.
+PAGE_WITHOUT_A_FORM = {
+    "add": False,
+    "change": True,
+    "is_popup": False,
+    "save_as": False,
+    "has_view_permission": True,
+    "has_add_permission": False,
+    "has_change_permission": False,
+    "has_delete_permission": False,
+    "has_editable_inline_admin_formsets": False,
+    "show_close": False,
+}
 
 
 @admin.register(TaskRun)
@@ -206,9 +219,7 @@ class TaskRunAdmin(RunColumns, OverviewPage, Inbox, ModelAdmin):
             "links": list(self.links(request, "")),
             "live_api": live_api(),
             "live_query": json.dumps({"ids": [str(run.id)]}),
-            "has_view_permission": True,
-            "change": True,
-            "is_popup": False,
+            **PAGE_WITHOUT_A_FORM,
             **self._panel(request, run, bound=bound),
         }
         request.current_app = self.admin_site.name

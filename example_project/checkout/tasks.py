@@ -8,8 +8,13 @@ from typing import Any
 from django_tasks_durable import task
 from django_tasks_durable.engine.context import DurableContext
 
+MOST_CENTS = 500_000
 # What really happened, step by step: the example compares it with what should have.
 JOURNAL: list[str] = []
+
+
+class CardDeclined(Exception):
+    """The bank wants to see the buyer first."""
 
 
 @task
@@ -31,7 +36,9 @@ def reserve(order: str) -> str:
 
 
 def charge(order: str, cents: int) -> dict[str, Any]:
-    """Take the money."""
+    """Take the money. Raise CardDeclined for more than a card is good for."""
+    if cents > MOST_CENTS:
+        raise CardDeclined(f"The bank declined {cents / 100:,.2f} EUR for the order {order}.")
     JOURNAL.append("charge")
     return {"id": f"payment-{order}", "cents": cents}
 

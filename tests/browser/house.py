@@ -72,7 +72,7 @@ class Process:
 class House:
     """A site under daphne and any number of workers; ``close()`` ends them all."""
 
-    def __init__(self, environment: dict[str, str], folder: Path, *, redis_url: str = "") -> None:
+    def __init__(self, environment: dict[str, str], folder: Path, *, redis_url: str = "", **variables: str) -> None:
         self.folder = folder
         self.port = _free_port()
         self.url = f"http://{HOST}:{self.port}"
@@ -82,6 +82,7 @@ class House:
             "TEST_OPTIONS": json.dumps(OPTIONS),
             "AIRPORTS_REPORT_DIR": str(folder / "reports"),
             "REDIS_URL": redis_url,
+            **variables,
         }
         self.processes: list[Process] = []
         self.site: Process | None = None

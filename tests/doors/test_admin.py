@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -201,9 +202,15 @@ def test_hostile_text_in_every_field_appears_as_text(root: Client) -> None:
     a_worker(HOSTILE, host=HOSTILE, queues=json.dumps([HOSTILE]), package_version=HOSTILE[:32])
     told = {"answer": json.dumps(HOSTILE), "answered_at": run.enqueued_at, "answered_by": HOSTILE}
     a_wait(run, "two", path=HOSTILE + "2", request=HOSTILE, **told)
-    for address in (page_of(run), reverse(LIST), reverse("admin:durable_tasks_worker_changelist")):
-        shown = text_of(root.get(address))
-        assert "&lt;script&gt;" in shown
+    ended = a_failed_run(task_path=HOSTILE, queue_name=short, errors=json.dumps([error]), progress_label=HOSTILE)
+    rows = f"{reverse('admin:durable_tasks_taskrun_rows')}?id={run.pk}&id={ended.pk}"
+    workers = reverse("admin:durable_tasks_worker_changelist")
+    pages = [page_of(run), panel_of(run), page_of(ended), panel_of(ended), reverse(LIST), rows, workers]
+    pages += [act_on(run, "cancel"), act_on(ended, "copy"), f"{act_on(ended, 'fork')}?path={quote(HOSTILE)}"]
+    for address in pages:
+        # What nobody sees carries a path as it is.
+        shown = re.sub(r'<input type="hidden"[^>]*>', "", text_of(root.get(address)))
+        assert "&lt;script&gt;" in shown, address
         for dangerous in ("<script>alert", "<img src=x", "\x1b", "\u202e", 'href="javascript', "='><img"):
             assert dangerous not in shown, (address, dangerous)
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.admin.templatetags.admin_modify import submit_row
+from django.template import Context
 from django.test import Client
 from django.urls import reverse
 
@@ -243,3 +245,8 @@ def test_each_kind_of_key_is_named(root: Client) -> None:
     run = a_run(**{column: f"my {kind}" for kind, column in read.KEY_COLUMNS.items()})
     shown = text_of(root.get(page_of(run)))
     assert all(f"my {kind}" in shown for kind in read.KEY_COLUMNS)
+
+
+def test_a_theme_that_shows_the_buttons_of_a_form_finds_that_there_are_none(root: Client) -> None:
+    shown = submit_row(Context(root.get(page_of(a_failed_run())).context_data))
+    assert not any(shown[name] for name in ("show_save", "show_save_and_continue", "show_delete_link"))
