@@ -15,7 +15,7 @@ from tests.faults.harness import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
-PATIENCE = 60.0
+PATIENCE = 180.0
 GRACE_SECONDS = 10.0
 DIRECT = build_opener(ProxyHandler({}))  # nothing stands between this machine and itself
 # A worker that is killed is missed soon, and one that is asked for an answer looks soon.

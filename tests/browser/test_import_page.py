@@ -15,7 +15,7 @@ from tests.browser.conftest import REDIS_URL
 from tests.browser.house import House
 from tests.browser.visitor import Visitor
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 AIRPORTS = f"{len(source.read().rows):,}"
 LIVE = re.compile(r"^\s*Live\s*$")
 MOVING = re.compile(r"^Chunk \d+ of \d+$")

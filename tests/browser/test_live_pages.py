@@ -15,7 +15,7 @@ from tests.browser.house import House
 from tests.browser.visitor import Visitor
 from tests.probe import tasks as probe
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 AIRPORTS = f"{len(source.read().rows):,}"
 STREAM, SOCKET = re.compile(r"/api/tasks/stream/"), re.compile(r"/ws/tasks/")
 
