@@ -182,6 +182,12 @@ def test_a_queue_is_paused_and_goes_on(root: Client) -> None:
     assert {entry.change_message for entry in LogEntry.objects.all()} == {"Paused the queue.", "Unpaused the queue."}
 
 
+@pytest.mark.parametrize("act", ["pause", "unpause"])
+def test_following_a_link_changes_no_queue(root: Client, act: str) -> None:
+    assert root.get(pause("mail", act)).status_code == 405
+    assert not Queue.objects.exists()
+
+
 def test_an_unknown_queue_cannot_be_paused(root: Client) -> None:
     response = root.post(pause("\x1b[31m"), follow=True)
     assert len(said(response)) == 1

@@ -216,7 +216,7 @@ MUTANTS = [
     _mutant(
         "a worker dates its heartbeat by its own clock",
         (STORE + "workers.py", "SET heartbeat_at = {session.now}, failed", "SET heartbeat_at = '2020-01-01 00:00:00', failed"),
-        tests="tests/store/test_any_queue.py",
+        tests="tests/store/test_sweep.py",
     ),
     # --- outcomes
     _mutant(
@@ -327,8 +327,7 @@ MUTANTS = [
             "            _close(connection)",
             "        except MemoryError:\n            _close(connection)",
         ),
-        tests="tests/faults/test_hostile.py",
-        on="mariadb",
+        tests="tests/worker/test_connections.py",
     ),
     _mutant(
         "workers are judged by beats that a lock held up",

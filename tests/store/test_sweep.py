@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from django_tasks_durable import testing
 from django_tasks_durable.models import TaskRun, Worker
 from django_tasks_durable.primitives.status import RunStatus, StepKind, WakeReason
 from django_tasks_durable.primitives.writes import ClaimedRun, Started, Succeeded
@@ -184,3 +185,14 @@ def test_a_lost_run_is_due_at_once(session: vendors.Session, claimed: ClaimedRun
     (again,) = acts.claim(session)
     assert again.crashes == 1
     assert isinstance(again.run_id, UUID)
+
+
+def test_a_heartbeat_is_dated_by_the_clock_that_judges_it(session: vendors.Session) -> None:
+    with testing.frozen():
+        acts.register(session, lease_seconds=30)
+        for _ in range(3):
+            testing.advance(29)
+            assert workers.beat(session, acts.WORKER).alive
+            assert workers.declare_dead(session) == []
+        testing.advance(31)
+        assert workers.declare_dead(session) == [acts.WORKER]
