@@ -372,6 +372,7 @@ def task(
             priority=priority,
             queue_name=queue_name,
             backend=backend,
+            run_after=None,  # Django 6.0 has no defaults for its fields.
             takes_context=_wants_context(function) if takes_context is None else takes_context,
             options=TaskOptions(**options) if options else DEFAULTS,
         )

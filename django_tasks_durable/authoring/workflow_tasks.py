@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .workflow import Workflow
 
+# Django 6.0 has no defaults for the fields of its Task.
+DJANGO_DEFAULTS: Mapping[str, Any] = {"priority": 0, "queue_name": "default", "backend": "default", "run_after": None}
 CLASS_KEYWORDS = ("priority", "queue_name", "backend", "audit", "abstract", *NAMES)
 
 
@@ -121,7 +123,7 @@ def task_of(cls: type[Workflow], plan: Plan, options: Mapping[str, Any]) -> Work
             func=_function(cls, is_async=any(step.is_async for step in plan.steps.values())),
             takes_context=True,
             options=TaskOptions(**own) if own else DEFAULTS,
-            **django,
+            **{**DJANGO_DEFAULTS, **django},
         )
     except (TypeError, ValueError) as error:
         raise InvalidWorkflow(plan.workflow, str(error)) from error

@@ -14,7 +14,17 @@ LANGUAGE_CODE = "de"
 TASKS = {"default": {"BACKEND": "django_tasks_durable.DurableBackend"}}
 """
 TASKS = """
-from django_tasks_durable import task
+from dataclasses import dataclass
+from django_tasks_durable import Workflow, task, transition
+
+class Greeting(Workflow):
+    @dataclass
+    class State:
+        said: str = ""
+
+    @transition(start=True)
+    def greet(self) -> None:
+        self.state.said = self.step("greet", str, "hello")
 
 @task
 def count(context, number):
