@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django.plugin import blocking_manager_key
 
 #: What the oracle has judged since the process began: runs, runs that were lost, deliveries that a death made needless.
 JUDGED: Counter[str] = Counter()
@@ -22,6 +23,7 @@ class FaultLedger:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.counts: dict[str, Counter[str]] = {}
+        self.version = ""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[Any, Any, Any]:
@@ -34,16 +36,20 @@ class FaultLedger:
                 counts[report.outcome] += 1
                 counts.update({f"judged_{what}": count for what, count in JUDGED.items()})
             JUDGED.clear()
+            if named:
+                # At once, because a test that runs out of time takes the whole session along.
+                with item.config.stash[blocking_manager_key].unblock():
+                    self._write()
         return report
 
-    def pytest_sessionfinish(self) -> None:
-        """Write down what this database has shown; what an earlier run showed of the same faults is replaced."""
+    def _write(self) -> None:
+        """Write down what this database has shown so far; what an earlier run showed of the same faults is replaced."""
         from django.db import connection
 
-        # Read as late as this, because another database may have been entered meanwhile.
+        # Read anew each time, because another database may be entered at the same time.
         found: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
         place = found.setdefault(connection.vendor, {"faults": {}})
-        place["version"] = _version(connection)
+        place["version"] = self.version = self.version or _version(connection)
         place["machine"] = machine()
         place["faults"].update({name: dict(counts) for name, counts in self.counts.items()})
         self.path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")

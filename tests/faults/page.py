@@ -35,7 +35,7 @@ def page(found: dict[str, Any], soaks: list[dict[str, Any]]) -> str:
     for name, fault in FAULTS.items():
         reason = fault.not_shown
         if not reason and not any(_cell(found[vendor]["faults"].get(name, {})) for vendor in vendors):
-            reason = "not run on this machine"
+            reason = "not in the last counted run"
         if reason:
             lines.append(f"- **{name}**, {fault.what}: {reason}.")
     lines += ["", "## Soaks", ""]
