@@ -30,6 +30,8 @@ class Migration(migrations.Migration):
                 ('heartbeat_at', models.DateTimeField(verbose_name='heartbeat')),
                 ('dead_at', models.DateTimeField(null=True, verbose_name='declared dead')),
                 ('stopped_at', models.DateTimeField(null=True, verbose_name='stopped')),
+                ('failed_heartbeats', models.PositiveIntegerField(db_default=0, default=0)),
+                ('deaf_because', models.CharField(blank=True, db_default='', default='', max_length=200)),
             ],
             options={
                 'verbose_name': 'worker',
