@@ -723,11 +723,6 @@ MUTANTS = [
         tests="tests/worker/test_undoing.py",
     ),
     _mutant(
-        "a cancellation that was asked for does not outlast a suspension",
-        (STORE + "deltas.py", "elif cancel_requested and self.status is not RunStatus.CANCELLED:", "elif False:"),
-        tests="tests/store/test_cancel_storm.py",
-    ),
-    _mutant(
         "what a child has started outlives its worker",
         ("django_tasks_durable/executors/sentinel.py", "        os.killpg(group, signal.SIGKILL)\n", "        pass\n"),
         tests="tests/faults/test_children.py",
