@@ -68,7 +68,8 @@ def inline_complaints(text: str) -> list[str]:
 
 
 def _commands(line: str) -> list[list[str]]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
+    # `> file` and `2>&1` belong to the shell.
+    lexer = shlex.shlex(re.sub(r" \d?>(?:&\d| ?[\w./-]+)", "", line), posix=True, punctuation_chars="|&;")
     lexer.whitespace_split = True
     commands: list[list[str]] = [[]]
     for word in lexer:
@@ -82,8 +83,6 @@ def _commands(line: str) -> list[list[str]]:
 def _complaint(words: list[str]) -> str:
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
-    # `> file` and `2>&1` belong to the shell.
-    words = [word for at, word in enumerate(words) if not re.match(r"\d?>|<", word) and words[at - 1] not in (">", "<")]
     program = words[0].removeprefix(".venv/bin/")
     match [program, *words[1:]]:
         case ["python" | "python3", "manage.py", name, *rest]:

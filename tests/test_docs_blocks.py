@@ -112,6 +112,12 @@ def test_each_block_is_of_a_kind_that_is_looked_at() -> None:
     assert [str(block) for block in BLOCKS if block.word not in words.get(block.language, {""})] == []
 
 
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "python" and block.title], ids=str)
+def test_a_file_that_a_reader_writes_uses_what_there_is(block: Block) -> None:
+    """`python -m tests.newcomer` writes it and runs what it is for."""
+    assert misuses(ast.parse(block.code)) == []
+
+
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.language in ("sh", "console")], ids=str)
 def test_a_command_of_a_block_exists_and_takes_what_it_is_given(block: Block) -> None:
     assert complaints(block.code, in_console=block.language == "console") == []
