@@ -21,6 +21,7 @@ OTHERS = {
     "source", "systemctl", "tee", "test", "tox", "uvicorn", "wait",
 }  # fmt: skip
 SPAN = re.compile(r"`((?:python3? )?(?:manage\.py )?(?:" + "|".join(OURS) + r") [^`]+)`")
+LOOPS = {"until", "while", "do", "done"}
 SEPARATORS = {"|", "&&", "||", ";", "&"}
 
 
@@ -73,7 +74,7 @@ def _commands(line: str) -> list[list[str]]:
     lexer.whitespace_split = True
     commands: list[list[str]] = [[]]
     for word in lexer:
-        if word in SEPARATORS:
+        if word in SEPARATORS | LOOPS:
             commands.append([])
         else:
             commands[-1].append(word)
