@@ -37,7 +37,7 @@ def outcome(report: Path, *arguments: str, **rows: dict[str, int]) -> int:
             {row.replace("_", "-"): {"passed": 0, "failed": 0, "skipped": 0} | counts for row, counts in rows.items()}
         )
     )
-    return seeds.main(["--from", str(report), "--compare", "no-such-page", *arguments])
+    return seeds.main(["--from", str(report), *arguments])
 
 
 def test_the_page_is_read_with_its_behaviours_to_port() -> None:
