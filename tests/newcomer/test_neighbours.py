@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from example_project import databases
-
-from .test_bare_project import SETTINGS, Project
+from tests.newcomer.project import SETTINGS, Project
+from tests.newcomer.test_bare_project import TASKS
 
 pytestmark = [pytest.mark.slow, pytest.mark.databases("sqlite")]
 
@@ -49,7 +49,7 @@ print(json.dumps(found))
 
 @needs("whitenoise")
 def test_whitenoise_serves_what_the_admin_asks_for_under_hashed_names(tmp_path: Path) -> None:
-    project = Project(tmp_path, settings=SETTINGS + WHITENOISE)
+    project = Project(tmp_path, settings=SETTINGS + WHITENOISE, tasks=TASKS)
     project.run("manage.py", "migrate", "-v0")
     project.run("manage.py", "collectstatic", "--noinput", "-v0")
     found = project.program(STATIC_OF_A_PAGE)
@@ -94,7 +94,7 @@ print(json.dumps({
 @needs("django_filters")
 @needs("drf_spectacular")
 def test_django_filter_and_drf_spectacular_leave_the_filters_as_they_are(tmp_path: Path) -> None:
-    project = Project(tmp_path, settings=SETTINGS + FILTERS)
+    project = Project(tmp_path, settings=SETTINGS + FILTERS, tasks=TASKS)
     (tmp_path / "bare" / "api.py").write_text(URLS)
     project.run("manage.py", "migrate", "-v0")
     project.run("manage.py", "check")

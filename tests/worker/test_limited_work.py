@@ -65,7 +65,8 @@ def test_a_token_is_used_when_it_is_there() -> None:
     with at_work():
         wait_until(all_done(6), "the worker comes back for the tokens")
     ends = sorted(TaskRun.objects.values_list("started_at", flat=True))
-    assert (ends[-1] - ends[0]).total_seconds() > 1  # two seconds of tokens, the first of which may have waited for the worker
+    # Two seconds of tokens, the first of which may have waited for the worker.
+    assert (ends[-1] - ends[0]).total_seconds() > 1
 
 
 def test_a_flood_without_limits_does_not_keep_a_run_with_one_from_its_turn() -> None:

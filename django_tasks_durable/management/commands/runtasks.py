@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -21,6 +20,7 @@ from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
 from django_tasks_durable.management.parsing import SuggestingParser, expect_tables
 from django_tasks_durable.worker.loop import Worker, WorkerSettings
+from django_tasks_durable.worker.memory import settle
 from django_tasks_durable.worker.shutdown import StopSignals
 from django_tasks_durable.worker.supervisor import Supervisor
 
@@ -116,10 +116,7 @@ class Command(BaseCommand):
                 f"{worker.worker_id} serves {_queues(options)} on the database {worker.using!r}; stop it with Ctrl-C."
             )
         stop_signals.direct_to(worker)
-        # What the imports left is never garbage, and a claimed run is several objects: with the defaults the collector would
-        # walk everything a few times for each batch.
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        settle()
         try:
             worker.run()
         except ExecutorUnfit as error:
