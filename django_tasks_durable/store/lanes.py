@@ -196,10 +196,11 @@ class _Search:
             yield heads.get(run_id) or WaitingRun(None, lane, "", None, "", "")
 
     def _heads(self, ids: Sequence[Any]) -> dict[Any, WaitingRun]:
+        # Outside a transaction another worker may have taken one since, and be done with it.
         if not ids:
             return {}
         rows = self.session.execute(
-            f"SELECT {WAITING_COLUMNS} FROM {RUNS} WHERE id IN ({', '.join(['%s'] * len(ids))})", ids
+            f"SELECT {WAITING_COLUMNS} FROM {RUNS} WHERE status = 'READY' AND id IN ({', '.join(['%s'] * len(ids))})", ids
         )
         return {row[0]: WaitingRun(*row) for row in rows}
 
