@@ -200,7 +200,8 @@ class _Search:
         if not ids:
             return {}
         rows = self.session.execute(
-            f"SELECT {WAITING_COLUMNS} FROM {RUNS} WHERE status = 'READY' AND id IN ({', '.join(['%s'] * len(ids))})", ids
+            f"SELECT {WAITING_COLUMNS} FROM {RUNS} WHERE status = 'READY' AND id IN ({', '.join(['%s'] * len(ids))})",
+            ids,
         )
         return {row[0]: WaitingRun(*row) for row in rows}
 
