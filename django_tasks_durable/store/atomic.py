@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TypeVar
 
-from django.db import connections, transaction
+from django.db import connections
 
 from django_tasks_durable import signals
 from django_tasks_durable.exceptions import LeaseLost, StateMoved
@@ -18,6 +19,7 @@ from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, Relea
 from . import vendors, workers
 from .commit import Busy, commit, is_one_statement
 from .deltas import Delta
+from .news import tell
 from .tables import CHECKPOINTS
 
 T = TypeVar("T")
@@ -113,9 +115,5 @@ def _fence(session: vendors.Session, claimed: ClaimedRun, worker_id: str, facts:
         # While the step held the one write lock, no heartbeat came through.
         workers.beat(session, worker_id, holds_runs=False)
     if signals.run_changed.receivers:
-        transaction.on_commit(
-            lambda: signals.run_changed.send(sender=None, using=session.alias, run_ids=[claimed.run_id]),
-            using=session.alias,
-            robust=True,
-        )
+        tell(partial(signals.run_changed.send, None, using=session.alias, run_ids=[claimed.run_id]), session.alias)
     return answer

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.db import transaction
+
+from .news import tell
 
 logger = logging.getLogger("django_tasks_durable.audit")
 LONGEST_NAME = 200
@@ -16,7 +17,7 @@ LONGEST_NAME = 200
 
 def note(by: str, deed: str, *, using: str) -> None:
     """Log who did what, once it is committed."""
-    transaction.on_commit(partial(logger.info, "%s %s", by or "somebody", deed), using=using, robust=True)
+    tell(partial(logger.info, "%s %s", by or "somebody", deed), using)
 
 
 def enter(user: Any, kind: str, key: str, name: str, said: str) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import connections
 
 from django_tasks_durable import signals
 from django_tasks_durable.conf import get_options
@@ -29,6 +29,7 @@ from django_tasks_durable.primitives.status import (
 )
 
 from . import children, vendors
+from .news import tell
 
 First = Callable[[vendors.Session, UUID], None]
 NAME_LENGTH = 200
@@ -146,11 +147,6 @@ def check_size(what: str, text: str, run: TaskRun) -> None:
     limit = get_options(run.backend).max_payload_bytes
     if (size := len(codec.opened(text).encode())) > limit:
         raise PayloadTooLarge(what, size, limit)
-
-
-def tell(news: Callable[[], Any], using: str) -> None:
-    """Leave news for after the commit."""
-    transaction.on_commit(news, using=using, robust=True)
 
 
 def _tell_parent(parent_id: UUID, using: str) -> None:

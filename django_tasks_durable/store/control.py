@@ -37,7 +37,8 @@ from django_tasks_durable.primitives.status import (
 from django_tasks_durable.primitives.undone import MARK, undone
 
 from . import children, keys, slots, vendors
-from .changes import NAME_LENGTH, Change, changing, check_size, tell
+from .changes import NAME_LENGTH, Change, changing, check_size
+from .news import tell
 
 REASON_LENGTH = 500
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import connections
 from django.db.models import F
 
 from django_tasks_durable import signals
@@ -22,6 +22,7 @@ from django_tasks_durable.primitives.status import OPEN, RunStatus, StepKind, Wa
 
 from . import vendors
 from .changes import NAME_LENGTH
+from .news import tell
 
 BATCH = 500
 
@@ -123,4 +124,4 @@ class _Telling:
         for queue_name in {run.queue_name for run in runs}:
             news.append(partial(signals.work_available.send, None, using=self.using, queue_name=queue_name))
         for each in news:
-            transaction.on_commit(each, using=self.using, robust=True)
+            tell(each, self.using)

@@ -165,6 +165,7 @@ def announce(session: vendors.Session, queue_name: str) -> None:
         return
     hint = _Hint(session.alias, queue_name)
     if hint not in (known[1] for known in session.connection.run_on_commit):
+        # Its receivers are called one by one, and what they raise is logged there.
         transaction.on_commit(hint, using=session.alias, robust=True)
 
 
@@ -174,7 +175,7 @@ class _Hint:
     queue_name: str
 
     def __call__(self) -> None:
-        signals.work_available.send(sender=None, using=self.using, queue_name=self.queue_name)
+        signals.work_available.send_robust(sender=None, using=self.using, queue_name=self.queue_name)
 
 
 def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str, metadata: Mapping[str, Any]) -> _Order:

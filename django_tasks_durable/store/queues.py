@@ -7,8 +7,6 @@ from enum import Enum
 from functools import partial
 from typing import Any
 
-from django.db import transaction
-
 from django_tasks_durable import signals
 from django_tasks_durable.conf import nearest, queues_of
 from django_tasks_durable.exceptions import UnknownQueue
@@ -17,6 +15,7 @@ from django_tasks_durable.models import Queue, TaskRun
 from django_tasks_durable.models.queue import LONGEST_QUEUE
 
 from . import audit, vendors
+from .news import tell
 
 NAME_LENGTH = 200
 
@@ -111,4 +110,4 @@ def _write(row: Queue, using: str, by: str, deed: str) -> None:
     Queue.objects.using(using).update_or_create(pk=row.name, defaults=columns)
     audit.note(by, deed % row.name, using=using)
     news = partial(signals.work_available.send, None, using=using, queue_name=row.name)
-    transaction.on_commit(news, using=using, robust=True)
+    tell(news, using)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.keys import Keys
@@ -23,6 +23,7 @@ from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, St
 from django_tasks_durable.primitives.writes import CheckpointRecord, MessageRecord, Stage, WaitRecord
 
 from . import channels, intake, keys, vendors
+from .news import tell
 from .tables import CHECKPOINTS, MESSAGES, RUNS, STEPS, WAITS
 
 LIMITS = ("attempts", "max_attempts", "max_deliveries")
@@ -109,7 +110,7 @@ def bring_in(
     if landed.status is RunStatus.READY:
         intake.announce(session, landed.queue_name)
     news = partial(signals.run_changed.send, None, using=using, run_ids=[run_id])
-    transaction.on_commit(news, using=session.alias, robust=True)
+    tell(news, session.alias)
     return run_id
 
 

@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
 
-from django.db import transaction
-
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.keys import DEBOUNCE, REJECT, Keys
 from django_tasks_durable.exceptions import DuplicateTask, IdempotencyConflict, Superseded
@@ -19,6 +17,7 @@ from django_tasks_durable.primitives.status import LEASED, OPEN, Level, RunStatu
 
 from . import keys
 from .keys import Holder, Named, Overtaken
+from .news import tell
 from .tables import RUNS, STEPS
 from .vendors import Session
 
@@ -194,7 +193,7 @@ def _say(
 
 def _tell(session: Session, run_id: UUID) -> None:
     news = partial(signals.run_changed.send, None, using=session.alias, run_ids=[run_id])
-    transaction.on_commit(news, using=session.alias, robust=True)
+    tell(news, session.alias)
 
 
 def _texts(given: Keys) -> dict[KeyKind, str | None]:
