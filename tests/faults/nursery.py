@@ -6,6 +6,7 @@ the command line only in that its modules are loaded already; ``Yard.start(cold=
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -126,9 +127,12 @@ def _load() -> None:
     django.setup()
     from django.core import checks
     from django.core.management import load_command_class
+    from django.db import DatabaseError
 
     load_command_class("django_tasks_durable", "runtasks")
-    checks.run_checks()
+    # MariaDB's checks of fields ask the database that the URL names, and that of the tests has another name.
+    with contextlib.suppress(DatabaseError):
+        checks.run_checks()
     # A connection that two processes share would be the fault of the tests.
     _forget_databases()
 
