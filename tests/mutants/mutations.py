@@ -296,7 +296,7 @@ MUTANTS = [
     ),
     _mutant(
         "who listens can undo what an operator did",
-        (STORE + "changes.py", "    transaction.on_commit(news, using=using, robust=True)", "    transaction.on_commit(news, using=using)"),
+        (STORE + "news.py", "    transaction.on_commit(told, using=using, robust=True)", "    transaction.on_commit(told, using=using)"),
         tests="tests/store/test_control.py",
     ),
     _mutant(

@@ -45,8 +45,9 @@ class Visitor:
             socket.send(json.dumps({"type": "subscribe", "id": "mine", "query": {"ids": [task_id]}}))
             seen: list[str] = []
             while len(seen) < 200:
-                frame = json.loads(socket.recv(timeout=PATIENCE))
-                seen.append(str(frame.get("type")))
-                if frame.get("type") in ("progress", "changed", "step") and "rows" in json.dumps(frame):
-                    return True
+                told = json.loads(socket.recv(timeout=PATIENCE))
+                for frame in told["frames"] if told.get("type") == "batch" else [told]:
+                    seen.append(str(frame.get("type")))
+                    if frame.get("type") in ("progress", "changed", "step") and "rows" in json.dumps(frame):
+                        return True
         raise AssertionError(f"no progress among {seen}")
