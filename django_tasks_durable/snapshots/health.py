@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -9,7 +10,9 @@ from datetime import datetime, timedelta
 from django.db import DatabaseError
 from django.db.models import Count as CountOf
 from django.db.models import F
+from django.db.models.lookups import IsNull
 
+from django_tasks_durable.authoring.pins import pins
 from django_tasks_durable.models import TaskRun, Worker
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import LEASED, RunStatus
@@ -56,6 +59,7 @@ def diagnose(*, using: str, known: Collection[str]) -> list[Finding]:
         *_about_workers(crew),
         *_about_listening(crew),
         *_about_names(using, known),
+        *_about_versions(using),
         *_about_lost_runs(using),
         *_about_deadlines(using),
         *_about_failures(using),
@@ -147,6 +151,32 @@ def _about_names(using: str, known: Collection[str]) -> Iterator[Finding]:
             severity=WARNING,
             message=f"Queued tasks whose code is not known here: {named}.",
             hint="They wait for a worker that knows them. If their code is gone for good, cancel them.",
+        )
+
+
+def _about_versions(using: str) -> Iterator[Finding]:
+    pinned = pins()
+    rows = (
+        TaskRun.objects.using(using)
+        .filter(status=RunStatus.READY, task_path__in=list(pinned))
+        .annotate(is_begun=IsNull(F("started_at"), False))
+        .order_by()
+        .values_list("task_path", "code_version", "is_begun")
+        .annotate(number=CountOf("pk"))
+    )
+    left = Counter[tuple[str, int]]()
+    for path, version, is_begun, number in rows if pinned else ():
+        if not pinned[path].takes(version, is_begun=is_begun):
+            left[path, version] += number
+    if left:
+        named = ", ".join(
+            f"{path} version {version} ({number})" for (path, version), number in sorted(left.items())[:NAMED]
+        )
+        yield Finding(
+            code="OTHER_VERSION",
+            severity=WARNING,
+            message=f"Queued tasks that stay with another version of their code than is here: {named}.",
+            hint="They wait for a worker of the release that has it: keep one, or deploy a migration from that version.",
         )
 
 

@@ -124,6 +124,7 @@ def _common(run: TaskRun) -> dict[str, Any]:
         "id": run.id,
         "version": run.version,
         "task_path": run.task_path,
+        "code_version": run.code_version,
         "backend": run.backend,
         "queue_name": run.queue_name,
         "priority": run.priority,

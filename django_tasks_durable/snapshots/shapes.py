@@ -39,6 +39,7 @@ class RunSummary:
     id: UUID
     version: int
     task_path: str
+    code_version: int
     backend: str
     queue_name: str
     priority: int

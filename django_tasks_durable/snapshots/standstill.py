@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
 
+from django_tasks_durable.authoring.pins import pins
 from django_tasks_durable.conf import queue_limits_of
 from django_tasks_durable.limits import NO_LIMITS
 from django_tasks_durable.models import Queue
@@ -102,15 +103,17 @@ def _of_ready(run: RunSummary, using: str, known: Collection[str], narrow: Narro
         )
     if run.task_path not in known or _was_passed_over(run):
         yield _unknown(run, is_known_here=run.task_path in known)
+    elif run.wake_reason is WakeReason.VERSION or (run.is_due and _is_of_another_version(run)):
+        yield Standstill(
+            code="VERSION",
+            message=_("It stays with version %d of its code, and no worker that has it has taken it.")
+            % run.code_version,
+            hint=_("Start a worker of the release that has that version, or deploy a migration from it."),
+            needs_somebody=True,
+        )
     elif not run.is_due:
         told = UNTIL.get(run.wake_reason, lambda: _("It is to begin later, as whoever enqueued it wanted."))()
         yield Standstill(code="LATER", message=told, seconds=_seconds_until_due(run))
-    elif run.wake_reason is WakeReason.VERSION:
-        yield Standstill(
-            code="VERSION",
-            message=_("It was begun by another version of its code and waits for a worker that can lead it on."),
-            needs_somebody=True,
-        )
     else:
         yield from _of_due(run, row, serving, using, narrow)
 
@@ -161,6 +164,11 @@ def _was_passed_over(run: RunSummary) -> bool:
     if run.due_at is None or run.is_due or run.started_at is not None or run.wake_reason is not WakeReason.NONE:
         return False
     return (run.due_at - (run.run_after or run.enqueued_at)).total_seconds() > PUSHED_BY_AT_LEAST
+
+
+def _is_of_another_version(run: RunSummary) -> bool:
+    pin = pins().get(run.task_path)
+    return pin is not None and not pin.takes(run.code_version, is_begun=run.started_at is not None)
 
 
 def _unknown(run: RunSummary, *, is_known_here: bool) -> Standstill:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.authoring.pins import Pin
 from django_tasks_durable.limits import NO_LIMITS, QueueLimits
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.lease import Lease
@@ -17,7 +18,7 @@ from django_tasks_durable.primitives.writes import UNSTAGED, ClaimedRun, Stage
 from . import entering, lanes, slots
 from .lanes import Offer as Offer
 from .slots import Limit
-from .tables import QUEUES, RUNS, WORKERS
+from .tables import CHECKPOINTS, QUEUES, RUNS, WORKERS
 from .vendors import Session
 
 # What every attempt needs; what only a run has that was claimed before, or that somebody sent something to, is PAST_COLUMNS.
@@ -39,12 +40,15 @@ class WorkerDeclaredDead(Exception):
 class Wanted:
     """What a worker asks for: whose worker it is, the tasks it knows, the queues it serves (None for all, less the excluded).
 
+    Of tasks with one of the ``pins`` it takes only runs whose code it has.
+
     Runs with earlier crashes are taken only when ``takes_crashed``, and of runs with limits ``takes_limited``: they are run at
     once, never prefetched. ``concurrency`` is how many runs may be under way in all, ``queue_limits`` what the settings say.
     """
 
     worker_id: str
     task_paths: Sequence[str]
+    pins: Mapping[str, Pin] = field(default_factory=dict)
     queues: Sequence[str] | None = None
     excluded_queues: Sequence[str] = ()
     takes_crashed: bool = True
@@ -57,11 +61,29 @@ class Wanted:
         """Tell whether this worker serves a queue."""
         return (self.queues is None or queue_name in self.queues) and queue_name not in self.excluded_queues
 
-    def known(self, session: Session) -> tuple[str, tuple[Any, ...]]:
-        """Return the condition for runs of the tasks that it knows, with its parameters."""
+    def known(self, session: Session, runs: str = RUNS) -> tuple[str, tuple[Any, ...]]:
+        """Return the condition for runs of the tasks that it knows, with its parameters; it is never NULL.
+
+        ``runs`` is what the statement calls the table of runs.
+        """
+        known, parameters = self._named(session)
+        for path, pin in self.pins.items():
+            # A fork was never begun, and has a history all the same.
+            known += (
+                f" AND (task_path <> %s OR code_version IN ({_marks(pin.versions)}) OR (code_version < %s "
+                f"AND started_at IS NULL AND NOT EXISTS (SELECT 1 FROM {CHECKPOINTS} c WHERE c.run_id = {runs}.id)))"
+            )
+            parameters = (*parameters, path, *pin.versions, pin.version)
+        return known, parameters
+
+    def _named(self, session: Session) -> tuple[str, tuple[Any, ...]]:
         if session.brand.has_arrays:
             return "task_path = ANY(%s)", (list(self.task_paths),)
-        return f"task_path IN ({', '.join(['%s'] * len(self.task_paths))})", tuple(self.task_paths)
+        return f"task_path IN ({_marks(self.task_paths)})", tuple(self.task_paths)
+
+
+def _marks(parameters: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(parameters)) or "''"
 
 
 @dataclass(frozen=True, slots=True)

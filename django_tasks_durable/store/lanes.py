@@ -178,7 +178,7 @@ class _Search:
 
     def _page(self, head: Head, after: str, until: str) -> Iterator[WaitingRun]:
         """Read the next lanes, each with the first of its runs that is due, or without one."""
-        known, paths = self.wanted.known(self.session)
+        known, paths = self.wanted.known(self.session, "r")
         ready = "r.status = 'READY' AND r.queue_name = %s AND r.ready_rank = %s"
         place = (head.queue_name, head.rank)
         bound, last = (" AND r.lane <= %s", (until,)) if until else ("", ())

@@ -1,7 +1,8 @@
-"""What keeps the queue moving by itself: deadlines, and names that nobody here knows."""
+"""What keeps the queue moving by itself: deadlines, and runs whose code nobody here has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -50,16 +51,17 @@ def is_anything_astray(session: Session, wanted: Wanted) -> bool:
 
 
 def _unknown_heads(session: Session, wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
-    marks = ", ".join(["%s"] * len(wanted.task_paths)) or "''"
+    known, parameters = wanted.known(session)
     return (
-        f"SELECT id, queue_name FROM {RUNS} WHERE status = 'READY' "
-        f"AND due_at <= {session.brand.plus_seconds(session.now)} AND task_path NOT IN ({marks})"
-    ), (-UNKNOWN_AFTER_SECONDS, *wanted.task_paths)
+        f"SELECT id, queue_name, task_path FROM {RUNS} WHERE status = 'READY' "
+        f"AND due_at <= {session.brand.plus_seconds(session.now)} AND NOT ({known})"
+    ), (-UNKNOWN_AFTER_SECONDS, *parameters)
 
 
 def push_unknown_heads(session: Session, wanted: Wanted) -> int:
-    """Push back, by 45 s, due runs at the head of the queue that nobody has taken because no worker knows their task.
+    """Push back, by 45 s, due runs at the head of the queue that nobody has taken because no worker has their code.
 
+    That is: knows their task, and has the version that they are pinned to.
     Otherwise every claim would have to read past them. They stay queued and are shown by ``tasks doctor``.
     """
     unknown, parameters = _unknown_heads(session, wanted)
@@ -69,11 +71,19 @@ def push_unknown_heads(session: Session, wanted: Wanted) -> int:
         rows = session.execute(
             f"{unknown} ORDER BY due_at LIMIT {WOKEN_AT_ONCE} {session.brand.lock}{session.brand.skip}", parameters
         )
-        ids = [run_id for run_id, queue_name in rows if wanted.serves(queue_name)]
-        if ids:
-            session.execute(
-                f"UPDATE {RUNS} SET due_at = {session.brand.plus_seconds(session.now)}, version = version + 1 "
-                f"WHERE id IN ({', '.join(['%s'] * len(ids))}) AND status = 'READY'",
-                (PUSHED_BY_SECONDS, *ids),
-            )
-    return len(ids)
+        unknown_ids = [
+            run_id for run_id, queue_name, path in rows if wanted.serves(queue_name) and path not in wanted.pins
+        ]
+        pinned_ids = [run_id for run_id, queue_name, path in rows if wanted.serves(queue_name) and path in wanted.pins]
+        _push(session, unknown_ids)
+        _push(session, pinned_ids, f", wake_reason = '{WakeReason.VERSION}'")
+    return len(unknown_ids) + len(pinned_ids)
+
+
+def _push(session: Session, ids: Sequence[Any], change: str = "") -> None:
+    if ids:
+        session.execute(
+            f"UPDATE {RUNS} SET due_at = {session.brand.plus_seconds(session.now)}, version = version + 1{change} "
+            f"WHERE id IN ({', '.join(['%s'] * len(ids))}) AND status = 'READY'",
+            (PUSHED_BY_SECONDS, *ids),
+        )

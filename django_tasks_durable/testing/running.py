@@ -11,6 +11,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 
 from django_tasks_durable import signals
+from django_tasks_durable.authoring.pins import pins
 from django_tasks_durable.authoring.tasks import get_task, registered
 from django_tasks_durable.conf import get_options
 from django_tasks_durable.engine import attempt
@@ -39,6 +40,7 @@ def drain(backend: str = "default", *, queues: Sequence[str] | None = None, limi
     wanted = claims.Wanted(
         worker_id=worker_id,
         task_paths=list(registered()),
+        pins=pins(),
         queues=queues,
         concurrency=options.global_concurrency,
         queue_limits=options.queue_limits,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django_tasks_durable import signals
+from django_tasks_durable.authoring.pins import pins
 from django_tasks_durable.authoring.tasks import registered
 from django_tasks_durable.conf import Options
 from django_tasks_durable.exceptions import ShuttingDown
@@ -77,6 +78,7 @@ class Worker:
             name: [path for path, kind in self._kinds.items() if kind == name]
             for name in sorted({*self._kinds.values()})
         }
+        self._pins = pins()
         self._rooms = {name: Room(self._slots(name), options.prefetch) for name in self._paths}
         self._turns = {kind: Turns() for kind in self._rooms}
         self._factories = {name: factory_of(name) for name in self._paths}
@@ -289,6 +291,7 @@ class Worker:
         return claims.Wanted(
             worker_id=self.worker_id,
             task_paths=paths,
+            pins={path: pin for path, pin in self._pins.items() if path in paths},
             queues=self.settings.queues,
             excluded_queues=self.settings.excluded_queues,
             takes_crashed=takes_crashed,

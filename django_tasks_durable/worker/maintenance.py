@@ -141,8 +141,8 @@ class Maintenance:
         self.family.look_for_forgotten(session)
         if unknown := maintenance.push_unknown_heads(session, self.worker.wanted()):
             logger.warning(
-                "%s due run(s) are of tasks that this worker does not know; they stay queued for one that does "
-                "(manage.py tasks doctor names them)",
+                "%s due run(s) are of tasks that this worker does not know, or pinned to another version of their code; they stay "
+                "queued for a worker that has it (manage.py tasks doctor names them)",
                 unknown,
             )
         return swept + self.family.turn(session)

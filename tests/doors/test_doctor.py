@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
-from django_tasks_durable import testing
+from django_tasks_durable import task, testing
 from django_tasks_durable.models import TaskRun, Worker
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.snapshots import health
@@ -104,6 +104,21 @@ def test_names_that_nobody_knows_are_told_with_their_number() -> None:
     assert "gone.tasks.away (3)" in asked("doctor")[1]
 
 
+@task(version=2, pin_version=True)
+def pinned() -> None:
+    """Stay with the version that a run was begun by."""
+
+
+def test_tasks_that_stay_with_another_version_are_told_with_it_and_their_number() -> None:
+    a_worker()
+    for version in (1, 1, 2, 3):
+        a_run(task_path=pinned.module_path, code_version=version, started_at=ago(2), due_at=ago(1))
+    a_run(task_path=pinned.module_path, code_version=1, due_at=ago(1))  # nothing was done of it yet
+    path = pinned.module_path
+    assert f"than is here: {path} version 1 (2), {path} version 3 (1)." in asked("doctor")[1]
+    assert codes() == {"OTHER_VERSION": "warning"}
+
+
 def test_a_deadline_that_nobody_kept_is_an_error() -> None:
     a_worker()
     a_waiting_run(task_path=KNOWN)
@@ -178,7 +193,7 @@ def test_the_number_of_queries_does_not_grow_with_rows(django_assert_max_num_que
     for number in range(30):
         a_run(task_path=KNOWN, queue_name=f"q{number}", due_at=ago(90))
         a_running_run(task_path=KNOWN)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         health.diagnose(using="default", known=[KNOWN])
 
 

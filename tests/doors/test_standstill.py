@@ -12,6 +12,7 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 
+from django_tasks_durable import task
 from django_tasks_durable.authoring.registry import registered
 from django_tasks_durable.models import KeptKey, Queue, Slot, TaskRun
 from django_tasks_durable.primitives.status import RunStatus, WakeReason
@@ -122,6 +123,33 @@ def test_a_task_that_only_the_workers_do_not_know_was_passed_over() -> None:
     (found,) = told(queued(due_at=from_now(40)))
     assert found.code == "UNKNOWN_TASK"
     assert "passed it over" in found.message
+
+
+@task(version=3, pin_version=True)
+def pinned() -> None:
+    """Stay with the version that a run was begun by."""
+
+
+@pinned.migrates(2)
+def _led_on(document: dict[str, Any]) -> dict[str, Any]:
+    return document
+
+
+@pytest.mark.parametrize(("version", "code"), [(1, "VERSION"), (2, "SOON"), (3, "SOON"), (4, "VERSION")])
+def test_a_task_that_stays_with_another_version_of_its_code(version: int, code: str) -> None:
+    alive()
+    run = queued(task_path=pinned.module_path, code_version=version, started_at=from_now(-1))
+    (found,) = told(run)
+    assert found.code == code
+    if code == "VERSION":
+        assert f"version {version} of its code" in found.message
+        assert found.needs_somebody
+
+
+def test_a_task_that_workers_left_for_another_version_says_so_until_it_is_looked_at_again() -> None:
+    alive()
+    run = queued(wake_reason=WakeReason.VERSION, code_version=7, due_at=from_now(40), started_at=from_now(-1))
+    assert codes(run) == ["VERSION"]
 
 
 def test_a_task_for_later_says_when() -> None:

@@ -478,6 +478,11 @@ MUTANTS = [
         tests="tests/engine/test_versions.py",
     ),
     _mutant(
+        "a run that is pinned to another version is claimed",
+        (STORE + "claims.py", "        for path, pin in self.pins.items():", "        for path, pin in {}.items():"),
+        tests="tests/store/test_claims.py",
+    ),
+    _mutant(
         "a patch is durable some time",
         (ENGINE + "tries.py", "    yield from settled(frame.slice)\n", ""),
         tests="tests/engine/test_patches.py",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks_durable.models import TaskRun
-from django_tasks_durable.primitives.status import RunStatus
+from django_tasks_durable.authoring.pins import Pin
+from django_tasks_durable.models import Checkpoint, TaskRun
+from django_tasks_durable.primitives.status import CheckpointKind, RunStatus, WakeReason
 from django_tasks_durable.store import claims, intake, maintenance, vendors
 from django_tasks_durable.store.claims import WorkerDeclaredDead
 from tests.probe import tasks
@@ -158,6 +161,71 @@ def test_unknown_tasks_of_queues_that_are_not_served_are_not_pushed(session: ven
     wanted = claims.Wanted(worker_id=acts.WORKER, task_paths=["tests.probe.tasks.add"], queues=["default"])
 
     assert maintenance.push_unknown_heads(session, wanted) == 0
+
+
+def of_version(version: int, task: Any = tasks.echo, *, is_begun: bool = True) -> UUID:
+    """Enqueue a run whose history is of a version of its code."""
+    run_id = acts.enqueue(task)
+    started_at = datetime.now(UTC) if is_begun else None
+    TaskRun.objects.filter(pk=run_id).update(code_version=version, started_at=started_at)
+    return run_id
+
+
+@pytest.mark.parametrize("task", [tasks.echo, tasks.in_pairs])
+def test_runs_that_are_pinned_to_another_version_are_left_alone(session: vendors.Session, task: Any) -> None:
+    """``in_pairs`` has a limit, so its runs wait in a lane."""
+    first, second, third = (of_version(version, task) for version in (1, 2, 3))
+    pins = {task.module_path: Pin(2)}
+
+    assert [run.run_id for run in acts.claim(session, pins=pins)] == [second]
+    assert acts.claim(session, pins=pins) == []
+    assert [acts.run(run_id).lease_token for run_id in (first, third)] == [0, 0]
+    assert acts.claim(session)[0].run_id == first
+
+
+def test_a_pinned_run_that_a_migration_leads_on_is_claimed(session: vendors.Session) -> None:
+    of_version(1)
+    second, third = of_version(2), of_version(3)
+
+    pins = {tasks.echo.module_path: Pin(3, led_from=(2,))}
+    assert [run.run_id for run in acts.claim(session, pins=pins)] == [second, third]
+
+
+def test_a_pinned_run_that_nobody_has_begun_takes_the_newer_version(session: vendors.Session) -> None:
+    older = of_version(1, is_begun=False)
+    of_version(3, is_begun=False)
+    fork = of_version(1, is_begun=False)
+    Checkpoint.objects.create(
+        run_id=fork,
+        path="step:load",
+        kind=CheckpointKind.STEP,
+        position=1,
+        value="1",
+        created_at=acts.run(fork).enqueued_at,
+    )
+
+    assert [run.run_id for run in acts.claim(session, pins={tasks.echo.module_path: Pin(2)})] == [older]
+
+
+def test_a_pin_holds_nobody_else_back(session: vendors.Session) -> None:
+    other = of_version(7, tasks.elsewhere)
+
+    assert [run.run_id for run in acts.claim(session, pins={tasks.echo.module_path: Pin(2)})] == [other]
+
+
+def test_a_run_pinned_to_another_version_is_pushed_out_of_the_way_and_says_so(session: vendors.Session) -> None:
+    pinned, own = of_version(1), of_version(2)
+    minute_ago = datetime.now(UTC) - timedelta(minutes=1)
+    TaskRun.objects.update(due_at=minute_ago)
+    wanted = acts.wanted(pins={tasks.echo.module_path: Pin(2)})
+
+    assert maintenance.is_anything_astray(session, wanted)
+    assert maintenance.push_unknown_heads(session, wanted) == 1
+
+    row = acts.run(pinned)
+    assert (row.status, row.wake_reason, row.lease_token) == (RunStatus.READY, WakeReason.VERSION, 0)
+    assert timedelta(seconds=25) < row.due_at - datetime.now(UTC) < timedelta(seconds=65)
+    assert acts.run(own).due_at < datetime.now(UTC)
 
 
 def test_an_empty_queue_costs_one_look_and_no_lock(session: vendors.Session) -> None:
