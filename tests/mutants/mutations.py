@@ -90,7 +90,7 @@ MUTANTS = [
     _mutant(
         "unknown tasks are claimed",
         (STORE + "claims.py", 'return "task_path = ANY(%s)", (list(self.task_paths),)', 'return "TRUE", ()'),
-        (STORE + "claims.py", "return f\"task_path IN ({', '.join(['%s'] * len(self.task_paths))})\", tuple(self.task_paths)", 'return "1 = 1", ()'),
+        (STORE + "claims.py", "return f\"task_path IN ({_marks(self.task_paths)})\", tuple(self.task_paths)", 'return "1 = 1", ()'),
         tests="tests/store/test_claims.py", on="sqlite postgresql",
     ),
     _mutant(
