@@ -18,6 +18,28 @@ FENCE = re.compile(r"^```(\w+) [\w-]+$", re.MULTILINE)
 MERMAID = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a comment says is for the tests, too.
 COMMENT = re.compile(r"^<!-- .*?-->\n", re.MULTILINE | re.DOTALL)
+INDEXED = re.compile(r"^(#{2,3}) (.+)$|\[([^\]]+)\]\(([^)#]+\.md)\)", re.MULTILINE)
+
+
+def on_config(config: Any) -> Any:
+    """Take the way around the site from the index: its headings, and the pages under each."""
+    config.nav = nav_of((ROOT / "docs" / "index.md").read_text())
+    return config
+
+
+def nav_of(index: str) -> list[Any]:
+    """Return the pages of an index in its order, in groups where it has headings."""
+    nav: list[Any] = []
+    groups = {1: nav}
+    for heading, title, words, target in INDEXED.findall(index):
+        if heading:
+            group = groups[len(heading)] = []
+            groups = {depth: groups[depth] for depth in groups if depth <= len(heading)}
+            groups[len(heading) - 1].append({title: group})
+        else:
+            page = os.path.normpath(PurePosixPath("docs") / target)
+            groups[max(groups)].append({words: ROOT_PAGES.get(page, page.removeprefix("docs/"))})
+    return [{"Start": "index.md"}, *nav]
 
 
 def on_files(files: Files, config: Any) -> Files:

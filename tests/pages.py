@@ -6,9 +6,11 @@ The language of a block may be followed by a word: `settings` (loaded as setting
     <!-- given
     from shop.tasks import checkout
     -->
+    <!-- continues -->
     <!-- not run: it needs a shop -->
 
-`given` is Python that is run before the block; a block that is not run says why.
+`given` is Python that is run before the block. A block that continues is run after the one before it, with all that it continues.
+A block that is not run says why.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ FENCE = re.compile(
     r'^```(?P<language>\w+)?(?: (?:title="(?P<title>[^"]+)"|(?P<word>[\w-]+)))?\n(?P<code>.*?)^```$',
     re.MULTILINE | re.DOTALL,
 )
+CONTINUES = "<!-- continues -->\n"
 GIVEN = re.compile(r"^<!-- given\n(.*?)-->$", re.MULTILINE | re.DOTALL)
 REASON = re.compile(r"^<!-- not run: (.+?) -->$", re.MULTILINE)
 UNTIL = re.compile(r"^<!-- until: (.+?) -->$", re.MULTILINE)
@@ -51,8 +54,12 @@ class Block:
 def blocks_of(page: Path) -> Iterator[Block]:
     """Give every code block of a page."""
     text = page.read_text()
+    before = ""
     for match in FENCE.finditer(text):
         comments = match["comments"]
+        given = "\n".join([*([before] if CONTINUES in comments else []), *GIVEN.findall(comments)])
+        if match["language"] == "python" and not match["word"] and not match["title"]:
+            before = f"{given}\n{match['code']}"
         yield Block(
             page,
             text[: match.end("comments")].count("\n") + 1,
@@ -60,7 +67,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
             match["word"] or "",
             match["title"] or "",
             match["code"],
-            given="\n".join(GIVEN.findall(comments)),
+            given=given,
             reason=" ".join(REASON.findall(comments)),
             until=" ".join(UNTIL.findall(comments)),
         )

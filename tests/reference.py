@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Set
 from django.core.management.base import DjangoHelpFormatter
 
 from django_tasks_durable.primitives.status import TRANSITIONS
+from tests import glossary
 from tests.commandlines import OURS, parser_of, subparsers_of
 from tests.pages import ROOT
 
@@ -43,8 +44,14 @@ def states() -> str:
     return "\n".join([*lines, "```", ""])
 
 
+def words() -> str:
+    """Draw the glossary from docstrings."""
+    return "\n".join([*glossary.lines(), ""])
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "commands": ("docs/reference/commands.md", commands),
+    "glossary": ("docs/reference/glossary.md", words),
     "states": ("docs/reference/states.md", states),
 }
 

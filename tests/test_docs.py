@@ -10,11 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.dispatch import Signal
 
 from django_tasks_durable import conf, signals
 from django_tasks_durable.primitives.status import TRANSITIONS, RunStatus
-from tests import reference
+from tests import glossary, reference
 from tests.pages import PAGES, ROOT, blocks
 
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
@@ -63,6 +64,15 @@ def test_what_is_drawn_from_the_code_is_as_the_code_is(name: str) -> None:
     assert has == should, "run: python -m tests.reference"
 
 
+def test_each_table_is_a_word_of_the_glossary() -> None:
+    tables = {model for model in apps.get_app_config("durable_tasks").get_models() if model._meta.managed}
+    assert tables - {glossary.place(path) for path in glossary.WORDS.values()} == set()
+
+
+def test_each_word_of_the_glossary_says_what_it_is() -> None:
+    assert [row for row in glossary.lines() if "|  |" in row] == []
+
+
 def test_the_reference_lists_each_check() -> None:
     source = "".join(path.read_text() for path in (ROOT / "django_tasks_durable").rglob("*.py"))
     known = set(re.findall(r'id="(?:durable_tasks\.)?([EWI]\d{3})"', source))
@@ -93,6 +103,25 @@ def test_systemd_accepts_the_unit_of_the_guide(tmp_path: Path) -> None:
     file.write_text(unit)
     outcome = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True, check=False)
     assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+def test_the_index_leads_to_every_page() -> None:
+    index = ROOT / "docs/index.md"
+    led = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text())}
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page != index and page not in led] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/contributing").glob("*.md")), ids=lambda page: page.stem)
+def test_a_note_for_contributors_names_what_there_is(page: Path) -> None:
+    named = re.findall(r"`([\w./-]+(?:\.\w+|/))`", page.read_text())
+    places = [ROOT, ROOT / "django_tasks_durable"]
+    assert [name for name in named if "/" in name and not any((place / name).exists() for place in places)] == []
+
+
+def test_the_decisions_are_numbered_without_a_gap() -> None:
+    pages = sorted((ROOT / "docs/adr").glob("*.md"))
+    assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    assert [page.read_text().split()[1] for page in pages] == [f"{number}." for number in range(1, len(pages) + 1)]
 
 
 def test_the_readme_holds_the_two_commands() -> None:
