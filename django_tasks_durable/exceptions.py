@@ -660,6 +660,16 @@ class PersistenceFailed(DurableError):
         super().__init__(f"The database refused to store it: {cause}")
 
 
+class DatabaseAway(DurableError):
+    """The database's server could not take what an atomic step wrote: it is away, read-only, full or out of connections."""
+
+    code = "DATABASE_AWAY"
+
+    def __init__(self, cause: BaseException) -> None:
+        self.cause = cause
+        super().__init__(f"The database takes no writes for now: {cause}")
+
+
 class AttemptBroken(DurableError):
     """An attempt ended without an outcome: a fault of this package or of an executor, not of the task."""
 

@@ -12,7 +12,14 @@ from typing import Any
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.options import BackoffLike
 from django_tasks_durable.conf import get_options
-from django_tasks_durable.exceptions import Drift, NonRetryable, NotSerializable, PayloadTooLarge, TaskTimeout
+from django_tasks_durable.exceptions import (
+    DatabaseAway,
+    Drift,
+    NonRetryable,
+    NotSerializable,
+    PayloadTooLarge,
+    TaskTimeout,
+)
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.status import CheckpointKind, Level, WakeReason
@@ -27,6 +34,9 @@ from .slice import Slice
 
 # A shorter delay is waited for on the spot: to suspend and be claimed again would cost more.
 SHORT_SECONDS = 2.0
+# A database that takes no writes is asked again after a while that grows with the run's age.
+SHORTEST_OUTAGE_SECONDS = 5.0
+LONGEST_OUTAGE_SECONDS = 60.0
 
 NO_COROUTINE = (
     "An atomic step takes a plain function: Django has no asynchronous atomic(). "
@@ -107,6 +117,9 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
             yield Durable(_saved(frame, place, work, text, clock.monotonic() - started))
     except (Drift, TaskTimeout):  # about the attempt, not the step
         raise
+    except DatabaseAway as away:
+        _wait_for_database(frame, place, work, away)
+        return _Failed(away, clock.monotonic() - started)  # without a worker, nobody comes back to it
     except Exception as error:
         return _Failed(error, clock.monotonic() - started)
     finally:
@@ -199,6 +212,20 @@ def _rest(frame: Frame, place: Place, work: Work, number: int, tried: _Failed, d
     else:
         yield Durable(SaveCheckpoint(lease=slice.claimed.lease, checkpoint=record, line=line))
         yield Pause(delay)
+
+
+def _wait_for_database(frame: Frame, place: Place, work: Work, away: DatabaseAway) -> None:
+    """Leave the body until the database may take writes again. That is no try of the step, and no attempt of the run."""
+    slice = frame.slice
+    age = (slice.now() - slice.claimed.enqueued_at).total_seconds()
+    seconds = min(LONGEST_OUTAGE_SECONDS, max(SHORTEST_OUTAGE_SECONDS, age / 10))
+    message = (
+        f"{records.key_of(place)}: {records.said(away)}; it is tried again in {seconds:.3g} s, and nothing is counted"
+    )
+    line = records.step_line(place, message, Level.WARN, kind=work.kind)
+    slice.store.submit(Append(lease=slice.claimed.lease, line=line))
+    due = slice.now() + timedelta(seconds=seconds)
+    slice.suspend(frame.strand, Pending(path=place.path, wake_at=due, reason=WakeReason.STEP_RETRY))
 
 
 def _delay(frame: Frame, work: Work, number: int, error: Exception) -> float | None:

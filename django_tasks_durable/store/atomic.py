@@ -11,7 +11,7 @@ from typing import TypeVar
 from django.db import connections
 
 from django_tasks_durable import signals
-from django_tasks_durable.exceptions import LeaseLost, StateMoved
+from django_tasks_durable.exceptions import DatabaseAway, LeaseLost, StateMoved
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.faults import crash_point
 from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, Released, SaveCheckpoint, Verdict, Write
@@ -34,17 +34,25 @@ def perform_atomic(using: str, claimed: ClaimedRun, worker_id: str, perform: Ato
 
     No lock of ours is held while the user's code runs. Raise LeaseLost, with everything rolled back, when the lease is gone.
     A deadlock, a serialization failure, a lock timeout or the loss of the database rolls back and calls ``perform`` again,
-    three times in all, unless an outer transaction is open.
+    three times in all. Raise DatabaseAway, with everything rolled back, when the server takes no writes and trying again at once
+    would not help. In an outer transaction any error is raised as it is.
     """
     session = vendors.session(using)
-    left = 1 if connections[using].in_atomic_block else TRIES
+    is_within = connections[using].in_atomic_block
+    left = 1 if is_within else TRIES
     while True:
         left -= 1
-        verdict, used = None, session.connection.connection
+        verdict, used, is_ours = None, session.connection.connection, True
         try:
             with vendors.write_transaction(using):
                 used = session.connection.connection
-                value, facts = perform()
+                session.connection.errors_occurred = False  # as the end of the transaction would leave it
+                try:
+                    value, facts = perform()
+                except Exception:
+                    # One of another database, or of none, is the task's own.
+                    is_ours = session.connection.errors_occurred
+                    raise
                 crash_point("before_checkpoint")
                 verdict = _fence(session, claimed, worker_id, facts)
             return value, verdict
@@ -53,7 +61,15 @@ def perform_atomic(using: str, claimed: ClaimedRun, worker_id: str, perform: Ato
             _give_back(session, claimed, worker_id)
             raise
         except Exception as error:
-            if not left or not (session.is_transient(error) or _came_back(session, used)):
+            if is_within:
+                raise
+            if not session.is_transient(error):
+                is_lost = session.is_lost(used)
+                if not (is_lost or (is_ours and session.brand.takes_no_writes(error))):
+                    raise
+                if not (is_lost and _answers_again(session)):
+                    raise DatabaseAway(error) from error
+            if not left:
                 raise
             # The commit was under way when the connection broke: it may well have been done.
             if verdict is not None and _is_kept(session, claimed, facts):
@@ -67,10 +83,8 @@ def _give_back(session: vendors.Session, claimed: ClaimedRun, worker_id: str) ->
         commit(session, [delta], waits_for_locks=True)
 
 
-def _came_back(session: vendors.Session, used: object) -> bool:
-    """Tell whether the connection in use was lost and the database answers again, after some patience."""
-    if not session.is_lost(used):
-        return False
+def _answers_again(session: vendors.Session) -> bool:
+    """Tell whether the database answers again, after some patience."""
     end = clock.monotonic() + PATIENCE_SECONDS
     while clock.monotonic() < end:
         session.close()

@@ -350,7 +350,7 @@ MUTANTS = [
     # --- atomic steps
     _mutant(
         "an atomic step locks its run first",
-        (STORE + "atomic.py", "                value, facts = perform()", "                session.execute(f\"SELECT 1 FROM durable_tasks_taskrun {session.brand.lock}\")\n                value, facts = perform()"),
+        (STORE + "atomic.py", "                    value, facts = perform()", "                    session.execute(f\"SELECT 1 FROM durable_tasks_taskrun {session.brand.lock}\")\n                    value, facts = perform()"),
         tests="tests/store/test_atomic.py", on="postgresql",
     ),
     _mutant(
@@ -476,6 +476,11 @@ MUTANTS = [
         "a run of other code begins all the same",
         (ENGINE + "versions.py", "    return slice.claimed.code_version == options_of(slice.task).version", "    return True"),
         tests="tests/engine/test_versions.py",
+    ),
+    _mutant(
+        "a server that takes no writes is the step's failure",
+        (STORE + "atomic.py", "if not (is_lost or (is_ours and session.brand.takes_no_writes(error))):", "if not is_lost:"),
+        tests="tests/store/test_atomic.py",
     ),
     _mutant(
         "a run that is pinned to another version is claimed",

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from django_tasks_durable.exceptions import LeaseLost
-from django_tasks_durable.models import Checkpoint
+from django_tasks_durable import task, testing
+from django_tasks_durable.exceptions import DatabaseAway, LeaseLost
+from django_tasks_durable.models import Checkpoint, Step, TaskRun
+from django_tasks_durable.primitives.ids import new_id
+from django_tasks_durable.primitives.status import RunStatus, WakeReason
 from django_tasks_durable.primitives.writes import ClaimedRun, SetProgress, Started
 from django_tasks_durable.store import vendors
 from django_tasks_durable.store.inline import InlineStore
@@ -191,6 +194,134 @@ def test_a_deadlock_repeats_the_step_and_costs_no_attempt(claimed: ClaimedRun) -
     assert effects.times("booked") == 1
     assert Checkpoint.objects.count() == 1
     assert acts.run(claimed.run_id).attempts == 0
+
+
+REFUSALS = {
+    "postgresql": {
+        name: f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"
+        for name, state in {
+            "read-only": "25006",
+            "disk full": "53100",
+            "out of memory": "53200",
+            "shutdown": "57P03",
+        }.items()
+    },
+    "mysql": {
+        name: f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'no'"
+        for name, code in {"read-only": 1290, "disk full": 1021, "out of memory": 1041, "table full": 1114}.items()
+    },
+}
+
+
+def run_sql(sql: str) -> None:
+    """Say something to the database on the step's own connection."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def mend() -> None:
+    """Let SQLite take writes again; the refusals of the others are over at once."""
+    if connection.vendor == "sqlite":  # past Django, which lets nothing through before the transaction is rolled back
+        connection.connection.execute("PRAGMA query_only = OFF")
+        connection.connection.execute("PRAGMA max_page_count = 1073741823")
+
+
+@pytest.fixture(params=["read-only", "disk full", "out of memory", "shutdown", "table full"])
+def unfit(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """Return what makes the server refuse a write because of how it is itself."""
+    vendor, name = connection.vendor, request.param
+    if vendor == "sqlite" and name == "read-only":
+        yield lambda: (run_sql("PRAGMA query_only = ON"), effects.record("refused", new_id()))  # type: ignore[func-returns-value]
+        mend()
+    elif vendor == "sqlite" and name == "disk full":
+        yield lambda: (run_sql("PRAGMA max_page_count = 1"), effects.record("x" * 100_000, new_id()))  # type: ignore[func-returns-value]
+        mend()
+    elif name in REFUSALS.get(vendor, {}):
+        yield lambda: run_sql(REFUSALS[vendor][name])
+    else:
+        pytest.skip(f"{vendor} has no such error")
+
+
+def test_a_server_that_takes_no_writes_is_no_failure_of_the_step(
+    claimed: ClaimedRun, unfit: Callable[[], None]
+) -> None:
+    before = acts.everything()
+    entered: list[int] = []
+
+    def refuse() -> None:
+        entered.append(1)
+        unfit()
+
+    with pytest.raises(DatabaseAway) as raised:
+        store_of(claimed).atomic(claimed, booking(claimed, refuse))
+
+    assert isinstance(raised.value.cause, DatabaseError)
+    assert entered == [1]
+    assert acts.everything() == before
+    assert effects.times("booked") == 0
+
+
+class OnceUnfit:
+    """The body of an atomic step that meets a server that takes no writes, for a while."""
+
+    unfit: Callable[[], None] = staticmethod(lambda: None)
+    entered = 0
+
+    @classmethod
+    def book(cls) -> str:
+        """Write a row, and more than the server takes."""
+        cls.entered += 1
+        effects.record("booked", new_id())
+        cls.unfit()
+        return "booked"
+
+
+@task(max_attempts=1)
+def books(context: Any) -> str:
+    """Book in an atomic step that may be tried once."""
+    return str(context.step("book", OnceUnfit.book, atomic=True))
+
+
+def test_a_run_waits_for_a_server_that_takes_no_writes_and_nothing_is_counted(
+    transactional_db: None, unfit: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused() -> None:
+        try:
+            unfit()
+        finally:
+            mend()  # or it would refuse what the run is to say of it, too
+
+    monkeypatch.setattr(OnceUnfit, "unfit", staticmethod(refused))
+    monkeypatch.setattr(OnceUnfit, "entered", 0)
+    run_id = acts.enqueue(books)
+    for number in (1, 2, 3):
+        testing.drain()
+        row = acts.run(run_id)
+        assert (row.status, row.wake_reason) == (RunStatus.READY, WakeReason.STEP_RETRY)
+        assert (row.attempts, row.crashes, row.deliveries, OnceUnfit.entered) == (0, 0, 0, number)
+        assert row.due_at is not None
+        TaskRun.objects.update(due_at=row.enqueued_at)
+    assert "takes no writes for now" in Step.objects.filter(run_id=run_id, kind="step").latest("sequence").message
+
+    monkeypatch.setattr(OnceUnfit, "unfit", staticmethod(lambda: None))
+    testing.drain()
+    assert (acts.run(run_id).status, acts.run(run_id).result) == (RunStatus.SUCCESSFUL, '"booked"')
+    assert effects.times("booked") == 1
+
+
+def test_an_error_that_is_not_of_this_connection_is_the_tasks_own(
+    claimed: ClaimedRun, unfit: Callable[[], None]
+) -> None:
+    """A second database may be full, while this one takes whatever comes."""
+    with pytest.raises(DatabaseError) as met, transaction.atomic():
+        unfit()
+    mend()
+
+    def elsewhere() -> None:
+        raise met.value
+
+    with pytest.raises(DatabaseError):
+        store_of(claimed).atomic(claimed, booking(claimed, elsewhere))
 
 
 def test_inside_a_callers_transaction_a_step_is_tried_once(claimed: ClaimedRun) -> None:

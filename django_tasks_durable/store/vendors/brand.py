@@ -75,6 +75,10 @@ class Brand(ABC):
         """Tell whether the server is away or has closed the connection."""
         return isinstance(error, (OperationalError, InterfaceError)) and not self.is_transient(error)
 
+    @abstractmethod
+    def takes_no_writes(self, error: BaseException) -> bool:
+        """Tell whether the server refused a write because of how it is itself: read-only, full, or about to stop."""
+
     def insert_unless_there(self, connection: BaseDatabaseWrapper, table: str, columns: str, values: str) -> str:
         """Return SQL that inserts a row unless its key is taken."""
         return f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -62,6 +63,10 @@ class PostgreSQL(Brand):
     def is_disconnect(self, error: BaseException) -> bool:
         """See Brand. A server that takes no writes is as good as away: another is, or it will be, the first."""
         return super().is_disconnect(error) or getattr(error.__cause__, "sqlstate", None) == "25006"
+
+    def takes_no_writes(self, error: BaseException) -> bool:
+        state = getattr(error.__cause__, "sqlstate", None) or ""
+        return isinstance(error, DatabaseError) and state.startswith(("25006", "53", "57P0"))
 
     def survives(self, error: BaseException) -> bool:
         return isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", None) in {"40P01", "55P03"}
@@ -137,6 +142,9 @@ class Sqlite(Brand):
     share_worker = ""
     lock_worker = ""
     has_one_writer = True
+    unwritable_codes = frozenset(
+        {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
+    )
 
     def literal_instant(self, value: datetime) -> str:
         return f"'{self.instant_parameter(value)}'"
@@ -164,6 +172,10 @@ class Sqlite(Brand):
 
     def is_transient(self, error: BaseException) -> bool:
         return isinstance(error, OperationalError) and "locked" in str(error)
+
+    def takes_no_writes(self, error: BaseException) -> bool:
+        code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF  # what is above says more of the same
+        return isinstance(error, OperationalError) and code in self.unwritable_codes
 
     def survives(self, error: BaseException) -> bool:
         return False
