@@ -1,7 +1,8 @@
 """Break the package in a copy, one bug at a time, and tell which bugs the tests do not notice.
 
 `python -m tests.mutants` does it on SQLite, `--db postgresql` and `--db mariadb` on those; words choose mutants by name.
-A mutant is killed only when its tests pass without it and fail with it.
+A mutant is killed only when its tests pass without it and fail with it. `--by tests/simulator` asks what those tests notice,
+instead of each mutant's own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from tests import servers
@@ -27,10 +29,13 @@ def main() -> int:
     """Try every mutant of one database; return 0 when all are killed."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--db", default="sqlite", choices=sorted(DATABASES))
+    parser.add_argument(
+        "--by", action="append", metavar="TESTS", help="let these kill it, not its own (may be repeated)"
+    )
     parser.add_argument("words", nargs="*", help="only mutants whose name holds one of these")
     options = parser.parse_args()
     chosen = [
-        mutant
+        replace(mutant, tests=tuple(options.by or mutant.tests))
         for mutant in MUTANTS
         if options.db in mutant.on and (not options.words or any(word in mutant.name for word in options.words))
     ]

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from asgiref.sync import async_to_sync
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_tasks_durable.authoring.tasks import get_task
 from django_tasks_durable.engine.attempt import AttemptControl, aexecute, execute, is_async
 from django_tasks_durable.primitives.writes import AtomicBody, ClaimedRun, History, Verdict, Write
-from django_tasks_durable.store import history, vendors
-from django_tasks_durable.store.atomic import perform_atomic
-from django_tasks_durable.store.deltas import Delta
-from django_tasks_durable.store.lending import borrowed
 
 from . import programs
+from .ground import Ground, Handed
 
 T = TypeVar("T")
 
@@ -37,12 +32,10 @@ class Actor:
     # It asks on the calling thread; the scheduler lets one thread run at a time.
     is_blocking = True
 
-    def __init__(
-        self, claimed: ClaimedRun, worker_id: str, connections: Sequence[BaseDatabaseWrapper], using: str
-    ) -> None:
+    def __init__(self, claimed: ClaimedRun, worker_id: str, ground: Ground) -> None:
         self.claimed = claimed
         self.worker_id = worker_id
-        self.using = using
+        self.ground = ground
         self.control = AttemptControl()
         self.writes: list[Write] = []
         self.futures: list[Future[Verdict]] = []
@@ -50,9 +43,9 @@ class Actor:
         self.is_gone = False
         self.dies_in_atomic = False
         self.raised: BaseException | None = None
-        self._connections = connections
-        self._turn = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
+        # Plain locks that one side takes and the other releases: a hand-over is most of what a move costs.
+        self._turn = _taken()
+        self._back = _taken()
         self._thread = threading.Thread(target=self._perform, daemon=True)
         self._thread.start()
 
@@ -73,24 +66,21 @@ class Actor:
         while not self.is_over:
             self.step()
 
-    def take(self) -> tuple[Delta, list[Future[Verdict]]] | None:
-        """Take what the attempt has handed in, as one change; None when there is nothing."""
+    def take(self) -> tuple[Handed, list[Future[Verdict]]] | None:
+        """Take what the attempt has handed in, for one commit; None when there is nothing."""
         if not self.writes and not self.futures:
             return None
-        delta = Delta(self.claimed, self.worker_id)
-        for write in self.writes:
-            delta.add(write)
-        futures = list(self.futures)
+        handed, futures = (self.claimed, self.worker_id, list(self.writes)), list(self.futures)
         self.writes.clear()
         self.futures.clear()
-        return delta, futures
+        return handed, futures
 
     # --- what the attempt's thread does
 
     def _perform(self) -> None:
         self._turn.acquire()
         try:
-            with borrowed(self._connections):
+            with self.ground.on_thread():
                 if is_async(get_task(self.claimed.task_path)):
                     async_to_sync(aexecute)(self.claimed, self, self.control)
                 else:
@@ -115,7 +105,7 @@ class Actor:
     def history(self, claimed: ClaimedRun) -> History:
         """See RunStore.history()."""
         self._stand()
-        return history.read(vendors.session(self.using), claimed)
+        return self.ground.history(claimed)
 
     def submit(self, write: Write) -> None:
         """See RunStore.submit()."""
@@ -150,7 +140,13 @@ class Actor:
                 self._vanish()
             return done
 
-        return perform_atomic(self.using, claimed, self.worker_id, performed)[0]
+        return self.ground.atomic(claimed, self.worker_id, performed)
+
+
+def _taken() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 class Awaited(Future[Verdict]):

@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from django_tasks_durable import Backoff, get_context, task
-from tests.probe import effects
+
+from .ground import DELIVERIES
 
 #: A program: its lines, each with what is done, and a number or more lines.
 Program = list[list[Any]]
 
 ATTEMPTS = 30
-DELIVERIES = 3
 PATIENCE = 20
 NAPS = (0.5, 20, 90)
 LINES = (
@@ -32,6 +32,8 @@ class Deeds:
     times: Counter[tuple[UUID, str]] = field(default_factory=Counter)
     #: How the process ends that is at work just now.
     end: Callable[[], None] = field(default=lambda: None)
+    #: How a run writes down what shall be there if and only if its checkpoint is.
+    record: Callable[[str, UUID], Any] = field(default=lambda key, run_id: None)
 
     def do(self, run_id: UUID, key: str) -> int:
         """Do something, and tell how often it was done."""
@@ -65,7 +67,8 @@ def work(run_id: UUID, key: str, value: Any) -> Any:
 
 def book(run_id: UUID, key: str, value: Any) -> Any:
     """Do an atomic step: a row that is there if and only if the checkpoint is."""
-    effects.record(key, run_id)
+    DEEDS.do(run_id, key)
+    DEEDS.record(key, run_id)
     return value
 
 
@@ -187,6 +190,12 @@ async def afollow(context: Any, program: Program) -> AsyncIterator[Any]:
             case "calls" | "spawns":
                 found.append(await context.astep(key, work, run_id, key, place))
     context.finish(found)
+
+
+@task(max_deliveries=DELIVERIES)
+def pulse(context: Any) -> str:
+    """Beat once for each tick of a schedule."""
+    return str(context.step("beat", work, context.run_id, "beat", "once"))
 
 
 def asked(program: Sequence[Sequence[Any]]) -> int:

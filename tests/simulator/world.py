@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
-
-from django.db import connection
-from django.db.models import QuerySet
 
 from django_tasks_durable.exceptions import (
     AlreadyResolved,
@@ -25,26 +23,24 @@ from django_tasks_durable.exceptions import (
     ShuttingDown,
     TakesNoMessages,
 )
-from django_tasks_durable.models import Wait
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import FINISHED
 from django_tasks_durable.primitives.writes import Verdict
-from django_tasks_durable.store import children, claims, control, intake, maintenance, messages, vendors, workers
-from django_tasks_durable.store.commit import Busy, commit
-from django_tasks_durable.store.lending import lent
-from django_tasks_durable.store.unique import Reused
 
 from . import programs
 from .actors import Actor
-from .oracle import FEW, Oracle
+from .ground import FEW, FEW_KEY, LEASE_SECONDS, DeclaredDead, Ground
+from .oracle import Oracle
 
-USING = "default"
-LEASE_SECONDS = 30.0
 WORKERS = 3
 RUNS = 5
 ROUNDS = 400
 TASKS = ("follow", "afollow")
+EVERY_PATH = [getattr(programs, name).module_path for name in (*TASKS, "pulse")]
 LEAPS = (0.1, 1, 11, 31, 120)
+NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
+#: By how many seconds the clock of a worker's host is wrong; what counts is the database's.
+WRONG_BY = (0, 0, 0, 300, -3600)
 
 
 @dataclass(eq=False)
@@ -53,19 +49,47 @@ class Crew:
 
     name: str
     paths: list[str]
+    wrong_by: timedelta
     actors: list[Actor] = field(default_factory=list)
     stands_still: bool = False
+    #: The schedules that it saw to be due, perhaps long ago.
+    due: list[int] = field(default_factory=list)
+
+
+class HostClock:
+    """The clock of the host that is at work, which may be wrong; the database's is the frozen one."""
+
+    def __init__(self) -> None:
+        self.wrong_by = timedelta(0)
+
+    def now(self) -> datetime:
+        """See clock.host_now()."""
+        frozen = clock.frozen_at()
+        assert frozen is not None, "a world's time stands still until it is moved on"
+        return frozen + self.wrong_by
+
+
+HOST = HostClock()
+
+
+@contextmanager
+def at(crew: Crew) -> Iterator[None]:
+    """Do something on the host of a worker."""
+    HOST.wrong_by = crew.wrong_by
+    try:
+        yield
+    finally:
+        HOST.wrong_by = timedelta(0)
 
 
 class World:
     """One seed, played: a phase of faults, then one without, after which everything must have ended."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, random: Random, ground: Ground) -> None:
         self.seed = seed
-        self.random = Random(seed)
-        self.session = vendors.session(USING)
-        self.connections = lent()
-        self.oracle = Oracle()
+        self.random = random
+        self.ground = ground
+        self.oracle = Oracle(ground)
         self.told: list[str] = []
         self.named = 0
         self.posted: Counter[UUID] = Counter()
@@ -99,6 +123,8 @@ class World:
             self.cancel: 1,
             self.retry: 2,
             self.hurry: 1,
+            self.look_at_schedules: 2,
+            self.fire: 3,
             self.kill: 3,
             self.kill_after_commit: 2,
             self.kill_in_atomic: 1,
@@ -124,13 +150,13 @@ class World:
         key = self.random.choice(["", "", "dedupe_key", "supersede_key"])
         options: dict[str, Any] = {key: "k"} if key else {}
         if self.random.random() < 0.4:
-            options |= {"concurrency_key": "few", "concurrency_limit": FEW, "hold_key": self.random.random() < 0.2}
+            options |= {"concurrency_key": FEW_KEY, "concurrency_limit": FEW, "hold_key": self.random.random() < 0.2}
         if self.random.random() < 0.2:
             options["run_after"] = clock.host_now() + timedelta(seconds=self.random.choice(programs.NAPS))
         called = task.using(**options) if options else task
-        accepted = intake.accept(called, [program], {}, using=USING, backend_alias="default")
+        accepted = self.ground.accept(called, program)
         before = self.oracle.open_with(name, key) if key else []
-        if isinstance(accepted, Reused):
+        if not accepted.is_new:
             assert key == "dedupe_key"
             assert before == [accepted.run_id], f"{accepted} stands for none of {before}"
             self._tell(f"call of {name} reused {accepted.run_id}")
@@ -144,40 +170,45 @@ class World:
 
     def answer(self) -> None:
         """Answer a question, now and then one that was answered before."""
-        self._answer(Wait.objects.filter(kind="interrupt"))
+        self._answer(open_only=False)
 
-    def _answer(self, found: QuerySet[Wait]) -> None:
-        waits = list(found.order_by("id").values_list("run_id", "path", "token", "answer", "deadline"))
-        if not waits:
-            return
-        run_id, path, token, given, deadline = self.random.choice(waits)
+    def _answer(self, *, open_only: bool) -> bool:
+        asked = self.ground.questions(open_only=open_only)
+        if not asked:
+            return False
+        run_id, path, token, given, deadline = self.random.choice(asked)
         value = f"{path} {self.random.randint(0, 1)}"
         try:
-            control.resume(run_id, value, using=USING, token=token)
+            self.ground.resume(run_id, value, token)
         except AlreadyResolved:
             assert given is not None
             assert self.oracle.answers[run_id, path] != value
         except (NotWaiting, DeadlinePassed):
-            pass
+            return False
         else:
             assert self.oracle.answers.setdefault((run_id, path), value) == value, "a second answer was taken"
             if given is None:
                 assert deadline is None or deadline > clock.host_now(), "an answer was taken after its deadline"
                 self._tell(f"answer {run_id} {path}")
+        return given is None
 
     def post(self) -> None:
         """Send a message to a run that will receive it."""
+        self._post()
+
+    def _post(self) -> bool:
         for run_id, (_, program, _) in self.random.sample(
             sorted(self.oracle.programs.items()), len(self.oracle.programs)
         ):
             if self.posted[run_id] < programs.asked(program):
                 try:
-                    messages.send(run_id, "post", self.posted[run_id], using=USING)
+                    self.ground.send(run_id, "post", self.posted[run_id])
                 except TakesNoMessages:
                     continue
                 self.posted[run_id] += 1
                 self._tell(f"post {run_id}")
-                return
+                return True
+        return False
 
     def _any_run(self) -> UUID | None:
         return self.random.choice(sorted(self.oracle.programs)) if self.oracle.programs else None
@@ -185,8 +216,8 @@ class World:
     def cancel(self) -> None:
         """Ask for a run to be cancelled."""
         if (run_id := self._any_run()) is not None:
-            before = self.oracle.status(run_id)
-            after = control.cancel(run_id, using=USING, reason="simulated")
+            before = self.ground.status(run_id)
+            after = self.ground.cancel(run_id)
             assert before not in FINISHED or after is before
             if before not in FINISHED:
                 self.oracle.cancelled(run_id)
@@ -196,7 +227,7 @@ class World:
         """Have a run that failed or was cancelled go on."""
         if (run_id := self._any_run()) is not None:
             try:
-                control.retry(run_id, using=USING)
+                self.ground.retry(run_id)
             except (InvalidTransition, KeyHeld):
                 return
             self.oracle.retried(run_id)
@@ -206,7 +237,7 @@ class World:
         """Make a run due now."""
         if (run_id := self._any_run()) is not None:
             try:
-                control.run_now(run_id, using=USING)
+                self.ground.hurry(run_id)
             except InvalidTransition:
                 return
             self._tell(f"hurry {run_id}")
@@ -216,9 +247,10 @@ class World:
     def _enter(self) -> Crew:
         self.named += 1
         # Now and then a worker of another release, which does not know every task.
-        known = [self.random.choice(TASKS)] if self.random.random() < 0.2 else TASKS
-        crew = Crew(f"crew-{self.seed}-{self.named}", [f"tests.simulator.programs.{name}" for name in known])
-        workers.register(self.session, crew.name, queues=None, concurrency=4, lease_seconds=LEASE_SECONDS)
+        known = [self.random.choice(EVERY_PATH)] if self.random.random() < 0.2 else EVERY_PATH
+        wrong_by = timedelta(seconds=self.random.choice(WRONG_BY))
+        crew = Crew(f"crew-{self.seed}-{self.named}", known, wrong_by)
+        self.ground.enter(crew.name)
         return crew
 
     def _any_crew(self) -> Crew | None:
@@ -235,40 +267,39 @@ class World:
         if (crew := self._any_crew()) is not None:
             self._claim(crew, self.random.randint(1, 3))
 
-    def _claim(self, crew: Crew, limit: int) -> None:
-        wanted = claims.Wanted(worker_id=crew.name, task_paths=crew.paths)
+    def _claim(self, crew: Crew, limit: int) -> bool:
         try:
-            with self.session.transaction():
-                claimed = claims.claim(self.session, wanted, limit=limit)
-        except claims.WorkerDeclaredDead:
+            with at(crew):
+                claimed = self.ground.claim(crew.name, crew.paths, limit)
+        except DeclaredDead:
             self._tell(f"{crew.name} hears that it is dead")
             self._replace(crew)
-            return
+            return True
         for run in claimed:
             assert run.task_path in crew.paths, f"{crew.name} does not know {run.task_path}"
             self.oracle.claimed(run)
-            crew.actors.append(Actor(run, crew.name, self.connections, USING))
+            crew.actors.append(Actor(run, crew.name, self.ground))
             self._tell(f"{crew.name} claims {run.run_id} token {run.lease.token}")
+        return bool(claimed)
 
     def go_on(self) -> None:
         """Let one attempt go on to where it next stands."""
         if (crew := self._any_crew()) is not None and crew.actors:
-            self._go_on(self.random.choice(crew.actors))
+            self._go_on(crew, self.random.choice(crew.actors))
 
-    def _go_on(self, actor: Actor) -> None:
+    def _go_on(self, crew: Crew, actor: Actor) -> None:
         # Only an atomic step writes while an attempt goes on.
-        with self.oracle.unchanged_if_stale(actor.claimed):
+        with self.oracle.unchanged_if_stale(actor.claimed), at(crew):
             actor.step()
         assert actor.raised is None, actor.raised
         if actor.is_gone:
-            (crew,) = [crew for crew in self.crews if actor in crew.actors]
             self._tell(f"{crew.name} dies of {actor.claimed.run_id}")
             self._replace(crew)
 
     def _go_on_all(self, crew: Crew) -> None:
         for actor in crew.actors:
             if crew in self.crews:
-                self._go_on(actor)
+                self._go_on(crew, actor)
 
     def tick(self) -> None:
         """Let a worker commit what its attempts have handed in."""
@@ -280,16 +311,16 @@ class World:
         if not taken:
             self._let_go(crew)
             return
-        with self.session.transaction():
-            stale = [actor.claimed for actor, _ in taken if self.oracle.is_stale(actor.claimed)]
-            before = [self.oracle.traces(claimed.run_id) for claimed in stale]
-            answers = commit(self.session, [delta for _, (delta, _) in taken])
-            assert before == [self.oracle.traces(claimed.run_id) for claimed in stale], "a stale attempt has written"
-        for actor, (delta, futures) in taken:
+        stale = [actor.claimed for actor, _ in taken if self.ground.is_stale(actor.claimed)]
+        before = [self.ground.traces(claimed.run_id) for claimed in stale]
+        with at(crew):
+            answers = self.ground.commit([handed for _, (handed, _) in taken])
+        assert before == [self.ground.traces(claimed.run_id) for claimed in stale], "a stale attempt has written"
+        for actor, ((_, _, writes), futures) in taken:
             verdict = answers[actor.claimed.run_id]
-            assert not isinstance(verdict, Busy), "nobody else holds the row"
             assert isinstance(verdict, LeaseLost) == (actor.claimed in stale)
-            self._tell(f"{crew.name} commits {actor.claimed.run_id} {delta.status or ''}: {type(verdict).__name__}")
+            done = " ".join(type(write).__name__ for write in writes)
+            self._tell(f"{crew.name} commits {actor.claimed.run_id} {done}: {type(verdict).__name__}")
             if is_heard:
                 self._hear(actor, verdict, futures)
         self._let_go(crew)
@@ -312,34 +343,47 @@ class World:
             self._beat(crew)
 
     def _beat(self, crew: Crew) -> None:
-        was_dead = self.oracle.is_dead(crew.name)
-        heard = workers.beat(
-            self.session,
-            crew.name,
-            with_keys=[actor.claimed.run_id for actor in crew.actors if actor.claimed.holds_keys],
-        )
+        was_dead = self.ground.is_dead(crew.name)
+        with at(crew):
+            heard = self.ground.beat(
+                crew.name, [actor.claimed.run_id for actor in crew.actors if actor.claimed.holds_keys]
+            )
         assert heard.alive is not was_dead
         if not heard.alive:
             self._tell(f"{crew.name} hears that it is dead")
             self._replace(crew)
             return
-        for run_id, token, reason in heard.cancelled:
-            for actor in crew.actors:
-                if (actor.claimed.run_id, actor.claimed.lease.token) == (run_id, token):
-                    actor.control.stop(RunCancelled(reason))
+        for actor in crew.actors:
+            if (actor.claimed.run_id, actor.claimed.lease.token) in heard.cancelled:
+                actor.control.stop(RunCancelled())
 
     def sweep(self) -> None:
         """Let somebody look for dead workers and take what they held."""
-        if self._any_crew() is not None:
-            dead = workers.declare_dead(self.session)
-            swept = workers.sweep(self.session)
-            if dead or swept:
-                self._tell(f"sweep: {dead} {swept}")
+        if (crew := self._any_crew()) is not None:
+            self._sweep(crew)
+
+    def _sweep(self, crew: Crew) -> None:
+        with at(crew):
+            found = self.ground.sweep()
+        if found:
+            self._tell(f"{crew.name} sweeps: {found}")
 
     def keep_house(self) -> None:
         """Let somebody wake what is overdue, and look after parents and children."""
-        maintenance.wake_overdue(self.session)
-        children.tend(self.session)
+        self.ground.keep_house()
+
+    def look_at_schedules(self) -> None:
+        """Let a worker see which schedules are due."""
+        if (crew := self._any_crew()) is not None:
+            with at(crew):
+                crew.due = self.ground.look_at_schedules()
+
+    def fire(self) -> None:
+        """Let a worker decide the tick that it saw to be due; another may have been faster."""
+        if (crew := self._any_crew()) is not None and crew.due:
+            with at(crew):
+                has_fired = self.ground.fire(crew.due[0])
+            self._tell(f"{crew.name} fires: {has_fired}")
 
     def shut_down(self) -> None:
         """Let a worker give back what it holds, and leave."""
@@ -348,15 +392,19 @@ class World:
         self._tell(f"{crew.name} shuts down")
         for actor in crew.actors:
             actor.control.stop(ShuttingDown())
+        self._work_off(crew)
+        if crew in self.crews:
+            self.ground.leave(crew.name)
+            self._replace(crew)
+
+    def _work_off(self, crew: Crew) -> None:
+        """Let a worker bring all that it holds to an end, unless it dies of it."""
         for _ in range(ROUNDS):
             if not crew.actors or crew not in self.crews:
-                break
+                return
             self._go_on_all(crew)
             self._tick(crew)
-        assert not crew.actors, f"{crew.name} does not come to its end"
-        if crew in self.crews:
-            workers.leave(self.session, crew.name)
-            self._replace(crew)
+        raise AssertionError(f"{crew.name} does not come to its end")
 
     # --- what happens to workers
 
@@ -379,7 +427,7 @@ class World:
             return
         actor = self.random.choice(crew.actors)
         actor.dies_in_atomic = True
-        self._go_on(actor)
+        self._go_on(crew, actor)
         actor.dies_in_atomic = False
 
     def stand_still(self) -> None:
@@ -405,29 +453,32 @@ class World:
     def _calm_down(self) -> None:
         for crew in self.crews:
             crew.stands_still = False
-            crew.paths = [f"tests.simulator.programs.{name}" for name in TASKS]
+            crew.paths = EVERY_PATH
         for _ in range(ROUNDS):
             if not self.oracle.are_open():
                 return
-            self._round()
+            is_busy = self._round()
+            clock.advance(0.1 if is_busy else self._idle_seconds())
         raise AssertionError(f"these never end: {self.oracle.are_open()}")
 
-    def _round(self) -> None:
+    def _idle_seconds(self) -> float:
+        """Tell how long nothing will happen: no run is due, and nobody's silence is long enough."""
+        due = [moment - self.ground.now() for moment in self.ground.due_next()]
+        return min([LEASE_SECONDS + 1, *(wait.total_seconds() for wait in due)])
+
+    def _round(self) -> bool:
+        """Let everybody say that they live, and one of them do all there is to do. Tell whether there was anything."""
         for crew in list(self.crews):
             self._beat(crew)
         self.sweep()
         self.keep_house()
-        self._answer(Wait.objects.filter(kind="interrupt", answer=None))
-        self.post()
-        for crew in list(self.crews):
-            self._claim(crew, 4)
-            self._go_on_all(crew)
-            self._tick(crew)
         self.oracle.look()
-        clock.advance(5)
-
-
-def without_sync() -> None:
-    """Let SQLite forget about the disk: nothing here outlives its process."""
-    with connection.cursor() as cursor:
-        cursor.execute("PRAGMA synchronous = OFF")
+        is_busy = self._answer(open_only=True)
+        is_busy |= self._post()
+        chosen = self.random.choice(self.crews)
+        is_busy |= self._claim(chosen, 2 * RUNS)
+        for crew in list(self.crews):
+            is_busy |= bool(crew.actors)
+            self._work_off(crew)
+        self.oracle.look()
+        return is_busy
