@@ -29,6 +29,7 @@ class _ReadOnly(dict[str, Any]):
     clear = pop = popitem = setdefault = update = _refuse
 
 
+FULL, FAILURES = "full", "failures"
 BackoffLike = Backoff | Callable[[BaseException, Any], float | timedelta | None]
 
 
@@ -39,6 +40,7 @@ class TaskOptions:
     ``max_attempts`` limits attempts that end in an exception, ``max_deliveries`` those lost in a row with their worker.
     ``timeout`` is in seconds, for each attempt. ``backoff`` is a Backoff or a function of (exception, task_result) that
     returns seconds, or None to give up. With ``compensate_on_cancel`` a run that is cancelled undoes what its steps did.
+    With ``history="failures"`` a run that goes well leaves no line of its own making in the timeline, see keeps_every_line().
     ``retention`` is how many seconds a run is kept that ended well. ``stalled_after`` is how many seconds a running run may
     write nothing before people see it as stale.
     ``concurrency`` limits how many runs of the task run at a time on all workers together, ``concurrency_limit`` (1) those of
@@ -57,6 +59,7 @@ class TaskOptions:
     backoff: BackoffLike | None = None
     timeout: float | None = None
     compensate_on_cancel: bool = False
+    history: str = FULL
     retention: float | None = None
     stalled_after: float | None = None
     expose: bool | str = False
@@ -95,6 +98,10 @@ class TaskOptions:
         for name in ("compensate_on_cancel", "pin_version", "hold_key"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name}={getattr(self, name)!r}: give True or False.")
+        if self.history not in (FULL, FAILURES):
+            raise ValueError(
+                f"history={self.history!r}: give {FULL!r} for every line, or {FAILURES!r} for none of a run that goes well."
+            )
         if not isinstance(self.expose, bool) and not (isinstance(self.expose, str) and self.expose.count(".") == 1):
             raise TypeError(f"expose={self.expose!r}: give True, False, or a permission such as 'shop.add_order'.")
         if self.executor is not None and (not isinstance(self.executor, str) or not self.executor):
@@ -148,6 +155,8 @@ class TaskOptions:
             told["compensate_on_cancel"] = True
         if self.hold_key:
             told["hold_key"] = True
+        if self.history != FULL:
+            told["history"] = self.history
         if self.rate is not None:
             told["rate"] = str(self.rate)
         if isinstance(self.backoff, Backoff):
@@ -177,6 +186,14 @@ def _restore(arguments: dict[str, Any]) -> TaskOptions:
 def compensates_on_cancel(snapshot: str) -> bool:
     """Tell from the options that a run keeps whether it is undone when it is cancelled."""
     return '"compensate_on_cancel":true' in snapshot
+
+
+def keeps_every_line(snapshot: str) -> bool:
+    """Tell from the options that a run keeps whether its timeline tells all, or nothing of a run that goes well.
+
+    What the task itself says (log lines, partial results) and what people do to a run is kept in any case.
+    """
+    return '"history":"failures"' not in snapshot
 
 
 def timeout_of(snapshot: str) -> float | None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.authoring.options import keeps_every_line
 from django_tasks_durable.primitives.channels import told_in
 from django_tasks_durable.primitives.lanes import spot_of
 from django_tasks_durable.primitives.status import FINISHED, LEASED, OPEN, Level, RunStatus, StepKind, WakeReason
@@ -44,13 +45,15 @@ def insert(session: Session, born: Sequence[tuple[UUID, ChildRun]], now: datetim
     moment = session.moment(now)
     session.execute_many(
         f"INSERT INTO {RUNS} (id, args, kwargs, {intake.SHARED}, {intake.COMMON}, {keys.COLUMNS}, parent_id, parent_path, "
-        f"outlives_parent, awaited, enqueued_at, due_at) VALUES ({', '.join(['%s'] * 17)}, {intake.COMMON_VALUES}, "
+        f"outlives_parent, awaited, enqueued_at, due_at) "
+        f"VALUES ({', '.join(['%s'] * intake.SHARED_AND_PAYLOAD)}, {intake.COMMON_VALUES}, "
         f"{intake.WITHOUT_KEYS}, %s, %s, %s, '', %s, %s)",
         [
             (
                 session.uuid(child.run_id), child.args, child.kwargs, child.task_path, child.backend, child.queue_name,
                 child.priority, -child.priority, session.moment(child.run_after), child.options, child.metadata,
-                child.max_attempts, child.max_deliveries, child.code_version, *spot_of(child.task_path, child.options).columns,
+                child.max_attempts, child.max_deliveries, child.code_version, int(keeps_every_line(child.options)),
+                *spot_of(child.task_path, child.options).columns,
                 session.uuid(parent_id), child.path,
                 child.outlives_parent, moment,
                 session.moment(max(now, child.run_after) if child.run_after else now),
@@ -60,7 +63,7 @@ def insert(session: Session, born: Sequence[tuple[UUID, ChildRun]], now: datetim
     )  # fmt: skip
     session.execute_many(
         f"INSERT INTO {STEPS} ({intake.STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', %s)",
-        [(session.uuid(child.run_id), moment) for _, child in born],
+        [(session.uuid(child.run_id), moment) for _, child in born if keeps_every_line(child.options)],
     )
     channels.enter(session, [(child.run_id, told_in(child.options)) for _, child in born])
 

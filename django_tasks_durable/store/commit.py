@@ -219,7 +219,7 @@ def committed(session: Session, deltas: Sequence[Delta], known: Mapping[UUID, in
     """Tell which changes are in the store after a commit whose answer never came, and how those runs stand now.
 
     ``known`` gives the number of each run's last line before it. Every change leaves a line of the attempt or a checkpoint
-    behind, except one of progress alone, which may be written twice.
+    behind, or ends the lease, except one of progress or of the start alone, which may be written twice.
     """
     found: dict[UUID, Verdict] = {}
     for delta in deltas:
@@ -232,6 +232,8 @@ def _is_stored(session: Session, delta: Delta, known: int) -> bool:
     run_id = session.uuid(delta.lease.run_id)
     kinds = {line.kind.value for line in delta.lines}
     if delta.status is not None:
+        if not delta.tells_all and _has_let_go(session, delta.lease):
+            return True
         kinds.add(StepKind.CANCELLED.value)  # what settle() may have made of the last line
     if kinds:
         return bool(
@@ -244,6 +246,16 @@ def _is_stored(session: Session, delta: Delta, known: int) -> bool:
     return bool(delta.checkpoints) and bool(
         session.execute(
             f"SELECT 1 FROM {CHECKPOINTS} WHERE run_id = %s AND path = %s", (run_id, delta.checkpoints[0].path)
+        )
+    )
+
+
+def _has_let_go(session: Session, lease: Lease) -> bool:
+    """Tell whether the attempt that held this lease has ended, and nobody has claimed the run since."""
+    return bool(
+        session.execute(
+            f"SELECT 1 FROM {RUNS} WHERE id = %s AND lease_token = %s AND NOT ({HELD})",
+            (session.uuid(lease.run_id), lease.token),
         )
     )
 

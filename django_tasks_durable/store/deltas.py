@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
-from django_tasks_durable.authoring.options import compensates_on_cancel
+from django_tasks_durable.authoring.options import compensates_on_cancel, keeps_every_line
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import LEASED, Level, RunStatus, StepKind, WakeReason, may_move
 from django_tasks_durable.primitives.writes import (
@@ -41,9 +41,30 @@ _claimed_by = lru_cache(maxsize=64)(lambda worker_id: Line(kind=StepKind.CLAIMED
 _STARTED = Line(kind=StepKind.STARTED)
 _SUCCEEDED = Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0)
 
+# What a run that goes well is told by, and need not be; see keeps_every_line().
+_EVERYDAY = frozenset(
+    {
+        StepKind.CLAIMED,
+        StepKind.STARTED,
+        StepKind.STEP,
+        StepKind.TRANSITION,
+        StepKind.WAITING,
+        StepKind.SLEEPING,
+        StepKind.SUCCEEDED,
+    }
+)
+# The lines that an attempt may end with, and that a cancellation takes the place of.
+_ENDINGS = frozenset({StepKind.WAITING, StepKind.SLEEPING, StepKind.RETRIED, StepKind.RELEASED, StepKind.STALE})
+_UNEVENTFUL = frozenset({Level.DEBUG, Level.INFO, Level.SUCCESS})
+
 for _status in (RunStatus.SUCCESSFUL, RunStatus.READY, RunStatus.WAITING, RunStatus.FAILED, RunStatus.CANCELLED):
     if not all(may_move(leased, _status) for leased in LEASED):
         raise AssertionError(f"An attempt may end a run as {_status}, but TRANSITIONS does not say so.")
+
+
+def tells_all(claimed: ClaimedRun) -> bool:
+    """Tell whether a run's timeline is to tell what goes well, too: unless its task says otherwise, and after any failure."""
+    return keeps_every_line(claimed.options) or bool(claimed.attempts or claimed.crashes)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,6 +118,11 @@ class Delta:
         return self.claimed.attempts + 1
 
     @property
+    def tells_all(self) -> bool:
+        """See tells_all()."""
+        return tells_all(self.claimed)
+
+    @property
     def is_decided(self) -> bool:
         """Whether the change holds whatever is in the row, given the lease."""
         return self.status is None or self.status is RunStatus.SUCCESSFUL
@@ -131,24 +157,23 @@ class Delta:
                 self._stand(write.state)
             case Started():
                 self.started = True
-                self.lines += (_claimed_by(self.worker_id), _STARTED)
+                if self.tells_all:
+                    self.lines += (_claimed_by(self.worker_id), _STARTED)
             case SaveCheckpoint():
                 self.checkpoints.append(write.checkpoint)
                 if write.consumes is not None:
                     self.consumed.append((write.consumes, write.checkpoint.path))
-                if write.line is not None:
-                    self.lines.append(write.line)
+                self._tell(write.line)
                 self._stand(write.state)
             case SaveState():
-                if write.line is not None:
-                    self.lines.append(write.line)
+                self._tell(write.line)
                 self._stand(write.state)
                 self.lines_before_visit = len(self.lines)
                 self.abandon += write.abandon
             case Spawn():
                 self.checkpoints.append(write.checkpoint)
                 self.children.append(write.child)
-                self.lines.append(write.line)
+                self._tell(write.line)
             case Append():
                 self.lines.append(write.line)
             case Migrated():
@@ -170,6 +195,11 @@ class Delta:
                 self._lose(write)
             case _:
                 assert_never(write)
+
+    def _tell(self, line: Line | None) -> None:
+        """Add a line to the timeline, unless it tells what went well of a run that keeps only what did not."""
+        if line is not None and (self.tells_all or line.kind not in _EVERYDAY or line.level not in _UNEVENTFUL):
+            self.lines.append(line)
 
     def _stand(self, state: StateRecord | None) -> None:
         """Take up where the workflow stands; a state that is not told anew is the one that was told before."""
@@ -246,7 +276,7 @@ class Delta:
                 f"Run {self.lease.run_id} was ended twice in one attempt: {self.status}, then {status}."
             )
         self.status = status
-        self.lines.append(line)
+        self._tell(line)
 
     def give_way(self, version: int) -> bool:
         """Give the attempt back, writing nothing, when the workflow's state was changed from outside since it was claimed.
@@ -287,7 +317,9 @@ class Delta:
             if self.status is not RunStatus.CANCELLED:
                 self.status, self.due_at, self.reason = RunStatus.READY, None, WakeReason.OPERATOR
         elif cancel_requested and self.status is not RunStatus.CANCELLED:
-            self.lines[-1] = Line(kind=StepKind.CANCELLED, level=Level.WARN)
+            if self.lines and self.lines[-1].kind in _ENDINGS:
+                self.lines.pop()
+            self.lines.append(Line(kind=StepKind.CANCELLED, level=Level.WARN))
             self.status, self.due_at, self.reason = RunStatus.CANCELLED, None, WakeReason.NONE
             self.error_code = ""
         elif self.inbox is not None and self.inbox != inbox:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django_tasks_durable import signals
 from django_tasks_durable.authoring.keys import NO_KEYS
 from django_tasks_durable.authoring.middleware import Call
+from django_tasks_durable.authoring.options import keeps_every_line
 from django_tasks_durable.authoring.tasks import TaskOptions, options_of
 from django_tasks_durable.compat import Task
 from django_tasks_durable.conf import Options, get_options
@@ -32,13 +33,15 @@ ROWS_PER_STATEMENT = 1000
 # Columns that are the same for every run of one enqueue_many() call, then those that are not.
 SHARED = (
     "task_path, backend, queue_name, priority, ready_rank, run_after, options, metadata, max_attempts, max_deliveries, "
-    f"code_version, {lanes.COLUMNS}"
+    f"code_version, last_sequence, {lanes.COLUMNS}"
 )
+# With the id, args and kwargs of the run in front.
+SHARED_AND_PAYLOAD = 3 + len(SHARED.split(","))
 COMMON = (
     "status, wake_reason, version, attempts, crashes, deliveries, worker_ids, errors, error_code, lease_worker, lease_token, "
-    "cancel_reason, last_sequence, first_sequence, inbox, progress_label, progress_meta"
+    "cancel_reason, first_sequence, inbox, progress_label, progress_meta"
 )
-COMMON_VALUES = "'READY', '', 1, 0, 0, 0, '[]', '[]', '', '', 0, '', 1, 1, 0, '', ''"
+COMMON_VALUES = "'READY', '', 1, 0, 0, 0, '[]', '[]', '', '', 0, '', 1, 0, '', ''"
 # What a child has of its own; see store.children.
 FIXED = f"{COMMON}, parent_path, outlives_parent, awaited"
 FIXED_VALUES = f"{COMMON_VALUES}, '', FALSE, ''"
@@ -54,6 +57,7 @@ class _Order:
     run_after: datetime | None
     limit: int
     channels: tuple[str, ...]
+    tells_all: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def _accept(
     if given is not NO_KEYS:
         return _accept_with_keys(session, order, unique.Call(task.module_path, *payload, given), task.queue_name)
     if session.brand.has_arrays and not order.channels:
-        rows = session.execute_often(_one_statement(session), _one_parameters(session, order, run_id, payload))
+        rows = session.execute_often(_one_sql(session.now, order.tells_all), _one_parameters(order, run_id, payload))
         enqueued_at = session.instant(rows[0][0])
     else:
         with session.transaction():
@@ -183,6 +187,7 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str, m
     options = options_of(task)
     attempts, deliveries = limits(options, settings)
     kept = options.snapshot()
+    tells_all = keeps_every_line(kept)
     return _Order(
         values=(
             task.module_path,
@@ -196,11 +201,13 @@ def _order(task: Task[..., Any], session: vendors.Session, backend_alias: str, m
             attempts,
             deliveries,
             options.version,
+            int(tells_all),
             *lanes.spot_of(task.module_path, kept).columns,
         ),
         run_after=task.run_after,
         limit=settings.max_payload_bytes,
         channels=options.channels,
+        tells_all=tells_all,
     )
 
 
@@ -212,23 +219,25 @@ def limits(options: TaskOptions, settings: Options) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=32)
-def _one_sql(now: str) -> str:
+def _one_sql(now: str, tells_all: bool) -> str:
     # run_after in the past is due now: due_at must never lie before the enqueue, or old hours would jump the queue.
+    run = (
+        f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
+        f"VALUES ({', '.join(['%s'] * SHARED_AND_PAYLOAD)}, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
+        f"GREATEST({now}, %s::timestamptz))"
+    )
+    if not tells_all:
+        return f"{run} RETURNING enqueued_at"
     return (
-        f"WITH run AS (INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
-        f"VALUES ({', '.join(['%s'] * 17)}, {FIXED_VALUES}, {WITHOUT_KEYS}, {now}, "
-        f"GREATEST({now}, %s::timestamptz))) "
-        f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {now}) "
+        f"WITH run AS ({run}) INSERT INTO {STEPS} ({STEP_COLUMNS}) "
+        f"VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {now}) "
         "RETURNING created_at"
     )
 
 
-def _one_statement(session: vendors.Session) -> str:
-    return _one_sql(session.now)
-
-
-def _one_parameters(session: vendors.Session, order: _Order, run_id: UUID, payload: tuple[str, str]) -> tuple[Any, ...]:
-    return (run_id, *payload, *order.values, order.values[5], run_id)
+def _one_parameters(order: _Order, run_id: UUID, payload: tuple[str, str]) -> tuple[Any, ...]:
+    parameters = (run_id, *payload, *order.values, order.values[5])
+    return (*parameters, run_id) if order.tells_all else parameters
 
 
 def _insert(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> None:
@@ -240,7 +249,7 @@ def _insert(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, 
 
 def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple[UUID, str, str]]) -> None:
     ids = array_literal([row[0] for row in rows])
-    places = "%s, %s, %s, %s::smallint, %s::smallint, %s::timestamptz, %s, %s, %s::int, %s::int, %s::int, %s, %s, %s"
+    places = "%s, %s, %s, %s::smallint, %s::smallint, %s::timestamptz, %s, %s, %s::int, %s::int, %s::int, %s::int, %s, %s, %s"
     session.execute(
         f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
         f"SELECT w.id, w.args, w.kwargs, {places}, {FIXED_VALUES}, {WITHOUT_KEYS}, {session.now}, "
@@ -254,11 +263,12 @@ def _insert_arrays(session: vendors.Session, order: _Order, rows: Sequence[tuple
             array_literal([row[2] for row in rows]),
         ),
     )
-    session.execute(
-        f"INSERT INTO {STEPS} ({STEP_COLUMNS}) SELECT w.id, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', {session.now} "
-        "FROM unnest(%s::uuid[]) AS w(id)",
-        (ids,),
-    )
+    if order.tells_all:
+        session.execute(
+            f"INSERT INTO {STEPS} ({STEP_COLUMNS}) SELECT w.id, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', "
+            f"{session.now} FROM unnest(%s::uuid[]) AS w(id)",
+            (ids,),
+        )
     channels.enter(session, [(row[0], order.channels) for row in rows])
 
 
@@ -275,12 +285,12 @@ def _insert_values(
     due = session.moment(max(now + delay, order.run_after) if order.run_after else now + delay)
     session.execute_many(
         f"INSERT INTO {RUNS} (id, args, kwargs, {SHARED}, {FIXED}, {keys.COLUMNS}, enqueued_at, due_at) "
-        f"VALUES ({', '.join(['%s'] * 17)}, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
+        f"VALUES ({', '.join(['%s'] * SHARED_AND_PAYLOAD)}, {FIXED_VALUES}, %s, %s, %s, %s, %s, %s)",
         [(session.uuid(run_id), args, kwargs, *order.values, *held, moment, due) for run_id, args, kwargs in rows],
     )
     session.execute_many(
         f"INSERT INTO {STEPS} ({STEP_COLUMNS}) VALUES (%s, 1, '{StepKind.ENQUEUED}', 'info', 0, '', '', '', %s)",
-        [(session.uuid(row[0]), moment) for row in rows],
+        [(session.uuid(row[0]), moment) for row in rows if order.tells_all],
     )
     channels.enter(session, [(row[0], order.channels) for row in rows])
     return now

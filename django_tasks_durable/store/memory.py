@@ -56,7 +56,7 @@ from . import children
 from .awaiting import interest_in
 from .deltas import Delta
 from .memory_keys import MemoryKeys
-from .memory_run import MemoryRun, merge
+from .memory_run import MemoryRun, first_lines, merge
 from .memory_state import MemoryChange, standing
 from .seats import Glance
 from .unique import Call
@@ -136,7 +136,7 @@ class MemoryStore:
                 enqueued_at=now,
                 run_after=run_after,
                 due_at=max(due_at, run_after) if run_after else due_at,
-                lines=[Line(kind=StepKind.ENQUEUED)],
+                lines=first_lines(options),
             )
             return run_id
 
@@ -442,7 +442,7 @@ class MemoryStore:
             due_at=max(now, child.run_after) if child.run_after else now,
             parent_id=parent.id,
             outlives_parent=child.outlives_parent,
-            lines=[Line(kind=StepKind.ENQUEUED)],
+            lines=first_lines(child.options),
         )
 
     def _partials(self, run_id: UUID, after: int, most: int = 1) -> list[tuple[int, str]]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.authoring.options import keeps_every_line
 from django_tasks_durable.exceptions import AmbiguousResume, NotWaiting
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.marks import POLLED, TRY
@@ -102,6 +103,11 @@ class MemoryRun:
         if len(candidates) > 1:
             raise AmbiguousResume(self.name, [(wait.path, wait.token) for wait in candidates])
         return candidates[0]
+
+
+def first_lines(options: str) -> list[Line]:
+    """Return the timeline of a run that was enqueued with these options."""
+    return [Line(kind=StepKind.ENQUEUED)] if keeps_every_line(options) else []
 
 
 def merge(run: MemoryRun, delta: Delta, status: RunStatus | None, now: datetime) -> None:

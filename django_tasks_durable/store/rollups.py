@@ -45,6 +45,13 @@ class Span(NamedTuple):
     queue_name: str
 
 
+class Kind(NamedTuple):
+    """What one row counts of all runs."""
+
+    task_path: str
+    queue_name: str
+
+
 @dataclass(slots=True)
 class Tally:
     """The counts of one span."""
@@ -126,6 +133,20 @@ def roll(session: Session, *, settled: float = SETTLED_SECONDS) -> bool:
             return False
         _write(session, tallies)
     return is_full
+
+
+def add_successes(session: Session, ends: Mapping[Kind, int]) -> None:
+    """Count runs that ended well just now and whose timelines do not tell it; how long they took is not known."""
+    _floor(session)
+    tallies: dict[Span, Tally] = {}
+    minute = session.now_at().replace(second=0, microsecond=0)
+    for kind, number in ends.items():
+        for tally in _at(tallies, minute, *kind):
+            tally.counts.update(started=number, succeeded=number)
+    with session.transaction():
+        # Whoever writes counts holds the cursor's row, so that none is lost between reading and writing it.
+        session.change(f"UPDATE {ROLLUP_CURSOR} SET step_id = step_id WHERE id = 1")
+        _write(session, tallies)
 
 
 def forget(session: Session) -> int:

@@ -356,6 +356,7 @@ class Worker:
         if self._wake_at or not self._writer.held or self.settings.max_tasks is not None:
             self._changed.set()
         self._maintenance.family.settled(runs)
+        self._maintenance.untold.settled(runs)
         self._news.settled(runs)
 
     def _kin(self, held: HeldRun, writes: Sequence[Write]) -> None:

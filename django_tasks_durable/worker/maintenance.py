@@ -26,6 +26,7 @@ from django_tasks_durable.store import (
 
 from .family import Family
 from .scheduler import Scheduler
+from .untold import Untold
 
 if TYPE_CHECKING:
     from .loop import Worker
@@ -57,6 +58,7 @@ class Maintenance:
         self._next_forget = 0.0
         self._deadlines: list[float] = []
         self.family = Family(worker, self._noted.set)
+        self.untold = Untold()
         # The first look at the schedules is at once: it keeps those of the code in step. None: with whatever turn comes next.
         self._next_tick: float | None = 0.0
         self._looked_at = 0.0
@@ -91,6 +93,10 @@ class Maintenance:
             self.family.turn(session)
         except Exception as error:
             logger.warning("Parents and children of what ended last are left to other workers: %s", error)
+        try:
+            self.untold.write(session)
+        except Exception as error:
+            logger.warning("The charts miss some runs that ended last: %s", error)
         session.close()
         user_transactions.leave_thread()
 
@@ -164,6 +170,7 @@ class Maintenance:
 
     def _roll(self, session: vendors.Session, now: float) -> None:
         """Count for the charts what has happened since, for a third of a second; the next turn goes on there."""
+        self.untold.write(session)
         while (is_behind := rollups.roll(session)) and clock.monotonic() < now + ROLLING_SECONDS:
             pass
         self._next_roll = now if is_behind else now + ROLL_SECONDS * random.uniform(0.8, 1.2)

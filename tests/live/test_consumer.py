@@ -136,6 +136,17 @@ async def test_progress_without_a_line_is_told(clients: Connect, operator: User)
     assert (heard["task_id"], heard["version"], heard["progress"]["percent"]) == (str(run.pk), 3, 20.0)
 
 
+async def test_an_end_without_a_line_is_told(clients: Connect, operator: User) -> None:
+    run = await a_run_a(options='{"history":"failures"}', last_sequence=0)
+    client = await clients(operator)
+    await client.subscribe(query={"ids": [str(run.pk)]})
+    await achange(run.pk, status=RunStatus.RUNNING, started_at=later(1))
+    await client.hear_until(lambda told: told["type"] == "changed" and told["task"]["state"] == "running")
+    await achange(run.pk, status=RunStatus.SUCCESSFUL, finished_at=later(2), progress_percent=100.0)
+    heard = await client.hear_until(lambda told: told["type"] == "changed" and told["task"]["state"] == "succeeded")
+    assert {told["type"] for told in heard} <= {"changed", "progress"}
+
+
 async def test_who_comes_back_is_told_what_is_behind_and_nothing_twice(clients: Connect, operator: User) -> None:
     run = await a_run_a()
     tracker = Tracker()
