@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import assert_never
 
-from django_tasks_durable.authoring.options import compensates_on_cancel, keeps_every_line
+from django_tasks_durable.authoring.options import compensates_on_cancel
 from django_tasks_durable.primitives.lease import Lease
 from django_tasks_durable.primitives.status import LEASED, Level, RunStatus, StepKind, WakeReason, may_move
 from django_tasks_durable.primitives.writes import (
@@ -36,35 +36,19 @@ from django_tasks_durable.primitives.writes import (
     Write,
 )
 
+from .telling import is_told, tells_all
+
 KEPT_ERRORS = 20
 _claimed_by = lru_cache(maxsize=64)(lambda worker_id: Line(kind=StepKind.CLAIMED, message=worker_id))
 _STARTED = Line(kind=StepKind.STARTED)
 _SUCCEEDED = Line(kind=StepKind.SUCCEEDED, level=Level.SUCCESS, percent=100.0)
 
-# What a run that goes well is told by, and need not be; see keeps_every_line().
-_EVERYDAY = frozenset(
-    {
-        StepKind.CLAIMED,
-        StepKind.STARTED,
-        StepKind.STEP,
-        StepKind.TRANSITION,
-        StepKind.WAITING,
-        StepKind.SLEEPING,
-        StepKind.SUCCEEDED,
-    }
-)
 # The lines that an attempt may end with, and that a cancellation takes the place of.
 _ENDINGS = frozenset({StepKind.WAITING, StepKind.SLEEPING, StepKind.RETRIED, StepKind.RELEASED, StepKind.STALE})
-_UNEVENTFUL = frozenset({Level.DEBUG, Level.INFO, Level.SUCCESS})
 
 for _status in (RunStatus.SUCCESSFUL, RunStatus.READY, RunStatus.WAITING, RunStatus.FAILED, RunStatus.CANCELLED):
     if not all(may_move(leased, _status) for leased in LEASED):
         raise AssertionError(f"An attempt may end a run as {_status}, but TRANSITIONS does not say so.")
-
-
-def tells_all(claimed: ClaimedRun) -> bool:
-    """Tell whether a run's timeline is to tell what goes well, too: unless its task says otherwise, and after any failure."""
-    return keeps_every_line(claimed.options) or bool(claimed.attempts or claimed.crashes)
 
 
 @dataclass(slots=True, eq=False)
@@ -198,7 +182,7 @@ class Delta:
 
     def _tell(self, line: Line | None) -> None:
         """Add a line to the timeline, unless it tells what went well of a run that keeps only what did not."""
-        if line is not None and (self.tells_all or line.kind not in _EVERYDAY or line.level not in _UNEVENTFUL):
+        if line is not None and is_told(line, self.claimed):
             self.lines.append(line)
 
     def _stand(self, state: StateRecord | None) -> None:

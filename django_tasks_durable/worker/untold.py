@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.primitives.writes import Outcome, Verdict
 from django_tasks_durable.store import rollups, vendors
-from django_tasks_durable.store.deltas import tells_all
+from django_tasks_durable.store.telling import tells_all
 
 from .held import HeldRun
 

@@ -46,6 +46,8 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
             "enqueue_many": _rounded(ratio("enqueue_many")),
             "drain_async": _rounded(ratio("drain.async.1")),
             "drain_sync": _rounded(ratio("drain.sync.1")),
+            "drain_failures_history_async": _rounded(ratio("drain_failures_history.async.1")),
+            "drain_failures_history_sync": _rounded(ratio("drain_failures_history.sync.1")),
             "drain_async_2_workers": _quotient(figure("drain.async.2"), figure("drain.async.1")),
             "drain_sync_2_workers": _quotient(figure("drain.sync.2"), figure("drain.sync.1")),
             "steps_sequential": _rounded(ratio("steps.sequential")),

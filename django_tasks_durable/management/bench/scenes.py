@@ -16,7 +16,12 @@ from .crew import Crew
 from .measuring import Measuring
 
 PATIENCE_SECONDS = 300.0
-DRAINED: Mapping[str, Task[..., Any]] = {"async": tasks.anothing, "sync": tasks.nothing}
+DRAINED: Mapping[str, Task[..., Any]] = {
+    "drain.async": tasks.anothing,
+    "drain.sync": tasks.nothing,
+    "drain_failures_history.async": tasks.anothing.using(history="failures"),
+    "drain_failures_history.sync": tasks.nothing.using(history="failures"),
+}
 
 
 def enqueue(measuring: Measuring) -> None:
@@ -47,14 +52,14 @@ def enqueue_many(measuring: Measuring) -> None:
 
 
 def drain(measuring: Measuring) -> None:
-    """Let one and two workers run tasks that do nothing."""
-    for kind, task in DRAINED.items():
+    """Let one and two workers run tasks that do nothing, with the full timeline and with one of failures alone."""
+    for key, task in DRAINED.items():
         for workers in (1, 2):
             with Crew(workers) as crew:
                 _warm(task, measuring)
                 measuring.beside(
                     "claim_complete_b500_per_s",
-                    f"drain.{kind}.{workers}",
+                    f"{key}.{workers}",
                     lambda task=task: _drain(task, measuring.size(20_000, least=60)),  # type: ignore[misc]
                 )
                 if (peak := crew.memory(peak=True)) is not None:

@@ -82,6 +82,19 @@ def _second_workers(**bound: Any) -> list[Target]:
     ]
 
 
+def _drains_of_failures() -> list[Target]:
+    return [
+        Target(
+            f"drain, {kind}, only failures told",
+            "/s",
+            _at("drain_failures_history_per_s", kind, "1"),
+            _at("ratio", f"drain_failures_history_{kind}"),
+            "limit",
+        )
+        for kind in ("async", "sync")
+    ]
+
+
 def _enqueues(one: Mapping[str, Any], many: Mapping[str, Any]) -> list[Target]:
     return [
         Target("enqueue one by one", "/s", _at("enqueue_per_s"), _at("ratio", "enqueue"), "insert commits", **one),
@@ -117,6 +130,7 @@ def _steps(**bounds: Mapping[str, Any]) -> list[Target]:
 
 
 EVERYWHERE = [
+    *_drains_of_failures(),
     Target("resume of 1,000 steps", "ms", _at("resume_ms", "1000"), most=50),
     Target("resume of 10,000 steps", "ms", _at("resume_ms", "10000"), most=500),
     Target("resume of a class at visit 100", "ms", _at("visit_ms", "100")),
