@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import shutil
 import subprocess
@@ -13,10 +14,14 @@ import pytest
 from django.apps import apps
 from django.dispatch import Signal
 
-from django_tasks_durable import conf, signals
+from django_tasks_durable import conf, signals, task
+from django_tasks_durable.authoring.keys import KEY_NAMES
+from django_tasks_durable.authoring.options import NAMES
+from django_tasks_durable.authoring.tasks import DECORATOR_NAMES, DJANGO_NAMES
 from django_tasks_durable.primitives.status import TRANSITIONS, RunStatus
 from tests import glossary, reference
 from tests.pages import PAGES, ROOT, blocks
+from tests.probe.tasks import echo
 
 LINK = re.compile(r"\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]+))?\)")
 
@@ -28,6 +33,23 @@ def test_the_reference_lists_each_option_with_its_default() -> None:
         if field.name != "redact_keys":
             told = ast.literal_eval(rows[field.name].strip("`"))
             assert conf.Options(**conf._coerced({field.name: told})) == conf.Options(), field.name
+
+
+def test_the_reference_lists_each_option_of_a_task() -> None:
+    page = (ROOT / "docs/reference/task-options.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (yes)? ?\| (yes)? ?\| .+ \|$", page, re.MULTILINE)
+    given = {*DECORATOR_NAMES, *inspect.signature(task).parameters} - {"function", "options"}
+    changed = {*DJANGO_NAMES, *KEY_NAMES, *(name for name in NAMES if not _belongs_to_a_task(name))}
+    assert {name for name, at_task, _ in rows if at_task} == given
+    assert {name for name, _, at_call in rows if at_call} == changed
+
+
+def _belongs_to_a_task(name: str) -> bool:
+    try:
+        echo.using(**{name: getattr(echo.options, name)})
+    except TypeError as error:
+        return "belongs to a task" in str(error)
+    return False
 
 
 def test_the_reference_lists_each_status_with_its_moves() -> None:
