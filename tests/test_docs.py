@@ -133,6 +133,12 @@ def test_the_index_leads_to_every_page() -> None:
     assert [str(page.relative_to(ROOT)) for page in PAGES if page != index and page not in led] == []
 
 
+def test_each_page_ends_with_where_to_go_next() -> None:
+    rooms = ("guide", "explanation", "examples", "coming-from")
+    pages = [page for page in PAGES if page.parent.name in rooms and page.name != "faults.md"]  # which a command writes
+    assert [page.name for page in pages if not re.match(r"Next: .*\]\(", page.read_text().splitlines()[-1])] == []
+
+
 @pytest.mark.parametrize("page", sorted((ROOT / "docs/contributing").glob("*.md")), ids=lambda page: page.stem)
 def test_a_note_for_contributors_names_what_there_is(page: Path) -> None:
     named = re.findall(r"`([\w./-]+(?:\.\w+|/))`", page.read_text())
