@@ -10,7 +10,8 @@ The language of a block may be followed by a word: `settings` (loaded as setting
     <!-- not run: it needs a shop -->
 
 `given` is Python that is run before the block. A block that continues is run after the one before it, with all that it continues.
-A block that is not run says why.
+A block that is not run says why. In a page that is walked, `until` names what a block waits for, and `look` what its reader sees
+before it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ CONTINUES = "<!-- continues -->\n"
 GIVEN = re.compile(r"^<!-- given\n(.*?)-->$", re.MULTILINE | re.DOTALL)
 REASON = re.compile(r"^<!-- not run: (.+?) -->$", re.MULTILINE)
 UNTIL = re.compile(r"^<!-- until: (.+?) -->$", re.MULTILINE)
+LOOK = re.compile(r"^<!-- look: (.+?) -->$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Block:
     given: str = ""
     reason: str = ""
     until: str = ""
+    look: str = ""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -70,6 +73,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
             given=given,
             reason=" ".join(REASON.findall(comments)),
             until=" ".join(UNTIL.findall(comments)),
+            look=" ".join(LOOK.findall(comments)),
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.newcomer.site import Visitor
+from tests.newcomer.site import Tour
 from tests.newcomer.walk import Walk
 from tests.pages import ROOT
 
@@ -22,21 +22,9 @@ def test_the_tutorial_leads_to_a_page_that_moves(tmp_path: Path) -> None:
     environment |= {"PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}"}
     walk = Walk(tmp_path, environment, fresh=False)
     try:
-        walk.follow(ROOT / "docs/tutorial.md")
-        look_at_the_site(walk.port)
+        walk.follow(ROOT / "docs/tutorial.md", Tour(walk).looks())
     finally:
         walk.close()
     told = "\n".join(walk.told)
     assert "succeeded" in told
     assert told.count("step:rows from 0\n") == 1, "a chunk was written twice"
-
-
-def look_at_the_site(port: int) -> None:
-    """See the admin, start an import, and watch it move."""
-    visitor = Visitor(port)
-    visitor.log_in("ann", "secret")
-    _, index = visitor.get("/admin/")
-    assert "Durable tasks" in index
-    address, page = visitor.get("/start/")
-    assert "<task-progress" in page
-    assert visitor.hears_progress(address.rstrip("/").rpartition("/")[2])

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from tests.pages import ROOT, Block, blocks_of
 
@@ -41,15 +42,25 @@ class Walk:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
-    def follow(self, page: Path) -> None:
-        """Do all that the page says, block by block."""
+    def follow(self, page: Path, looks: Mapping[str, Callable[[], None]]) -> None:
+        """Do all that the page says, block by block, and look where it says so: each look is of one name."""
+        open_looks = dict(looks)
         for block in blocks_of(page):
+            if block.look:
+                self._say(f"# {block.look}")
+                open_looks.pop(block.look)()
             if block.title:
                 self._write(block)
             elif block.until:
                 self._wait(block)
             elif block.language == "console":
                 self._type(block)
+        assert not open_looks, f"{page.name} has no place for {', '.join(open_looks)}"
+
+    def asked(self, query: str) -> Any:
+        """Ask the reader's database for one value."""
+        with closing(sqlite3.connect(self.project / "db.sqlite3", timeout=5)) as connection:
+            return connection.execute(query).fetchone()[0]
 
     def close(self) -> None:
         """End the shell and all that it started."""
@@ -112,8 +123,7 @@ class Walk:
             except OSError:
                 return False
         try:
-            with closing(sqlite3.connect(self.project / "db.sqlite3", timeout=5)) as connection:
-                return bool(connection.execute(condition).fetchone()[0])
+            return bool(self.asked(condition))
         except sqlite3.OperationalError:
             return False
 

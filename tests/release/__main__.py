@@ -16,6 +16,8 @@ import zipfile
 from configparser import ConfigParser
 from pathlib import Path
 
+from tests import pythons
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROJECT = Path(__file__).with_name("project.py")
 IN_THE_WHEEL = ("templates/", "static/", "locale/", "migrations/0001_initial.py", "py.typed", "flow.schema.json")
@@ -33,7 +35,7 @@ def main() -> int:
             name = f"{python}:{django}"
             if only and name not in only:
                 continue
-            interpreter = find_python(python)
+            interpreter = pythons.find(python)
             if interpreter is None:
                 print(f"left out  Python {python}, Django {django}: no such Python here", flush=True)
                 continue
@@ -78,20 +80,6 @@ def lines() -> list[tuple[str, str]]:
         pythons, _, django = group.strip().removeprefix("py").partition("-dj")
         found += [(f"{each[0]}.{each[1:]}", f"{django[0]}.{django[1:]}") for each in pythons.strip("{}").split(",")]
     return found
-
-
-def find_python(version: str) -> str | None:
-    """Return an interpreter of a version that really runs, wherever it is."""
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    for candidate in (f"python{version}", *map(str, pyenv.glob(f"{version}.*/bin/python"))):
-        look = "import sys, venv, ensurepip; print(sys.executable, '%d.%d' % sys.version_info[:2])"
-        try:
-            outcome = subprocess.run([candidate, "-c", look], capture_output=True, text=True, check=False)
-        except OSError:
-            continue
-        if outcome.returncode == 0 and outcome.stdout.split()[-1] == version:
-            return outcome.stdout.split()[0]
-    return None
 
 
 def try_line(folder: Path, python: str, wheel: Path, django: str) -> subprocess.CompletedProcess[str]:
