@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 __all__ = ["FernetCodec"]
 
@@ -16,7 +16,8 @@ class FernetCodec:
         """Take keys of ``Fernet.generate_key()``, the newest first. Raise ValueError for none, or for what is none."""
         if not keys:
             raise ValueError("OPTIONS['payload_keys'] is empty. Make one: Fernet.generate_key().")
-        self._fernet = MultiFernet([_fernet(place, key) for place, key in enumerate(keys)])
+        each = [_fernet(place, key) for place, key in enumerate(keys)]
+        self._fernet, self._newest = MultiFernet(each), each[0]
 
     def seal(self, text: str) -> str:
         """Return the token of a text."""
@@ -25,6 +26,14 @@ class FernetCodec:
     def open(self, sealed: str) -> str:
         """Return the text of a token. Raise InvalidToken for one of other keys, and for one that was changed."""
         return self._fernet.decrypt(sealed).decode()
+
+    def is_current(self, sealed: str) -> bool:
+        """Tell whether the first key has sealed a text."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
 
 
 def _fernet(place: int, key: str) -> Fernet:

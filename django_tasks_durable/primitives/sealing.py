@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 from django.conf import ENVIRONMENT_VARIABLE, settings
@@ -59,6 +60,43 @@ def unseal(payload: Any) -> str:
         return codec.open(payload)
     except Exception as error:  # whatever the project's codec says about a text that is damaged or of another key
         raise Unreadable(SEALED, f"none of the keys here opens it ({type(error).__name__}).") from error
+
+
+def resealed(text: str) -> str:
+    """Return a stored text with all that is sealed in it sealed by the newest key: the same text when it is so already.
+
+    A codec that has ``is_current(sealed)`` tells what is. Raise Unreadable when nothing here opens a part.
+    """
+    if SEALED not in text:
+        return text
+    value = json.loads(text)
+    anew = _sealed_anew(value)
+    return text if anew == value else json.dumps(anew, separators=(",", ":"))
+
+
+def _sealed_anew(value: Any) -> Any:
+    match value:
+        case {"$sealed": str() as sealed} if len(value) == 1:
+            return {SEALED: _anew(sealed)}
+        case dict():
+            return {name: _sealed_anew(part) for name, part in value.items()}
+        case list():
+            return [_sealed_anew(part) for part in value]
+        case str() if _MARK in value:
+            # A stored text may hold another one as it is; what no key opens is a text that only looks like it.
+            with suppress(ValueError):
+                return resealed(value)
+    return value
+
+
+def _anew(sealed: str) -> str:
+    codec = codec_in_use()
+    held = unseal(sealed)
+    inner = resealed(held)
+    is_current = getattr(codec, "is_current", None)
+    if codec is None or (inner == held and is_current is not None and is_current(sealed)):
+        return sealed
+    return codec.seal(inner)
 
 
 _known: list[PayloadCodec | None] = []
