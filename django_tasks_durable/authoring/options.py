@@ -14,6 +14,7 @@ from django_tasks_durable.exceptions import InvalidLimit
 from django_tasks_durable.limits import Rate, expect_count
 from django_tasks_durable.primitives import channels
 
+from . import habits
 from .backoff import Backoff
 from .keys import KEY_NAMES, NO_KEYS, Keys, expect_key
 from .schedules import DeclaredSchedule, several
@@ -211,7 +212,8 @@ def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> No
         if name in known:
             continue
         like = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"Did you mean {like[0]!r}?" if like else f"There are {', '.join(sorted(known))}."
+        nearest = f"Did you mean {like[0]!r}?" if like else f"There are {', '.join(sorted(known))}."
+        hint = habits.option(name) or nearest
         raise TypeError(f"{where} has no option {name!r}. {hint}")
 
 

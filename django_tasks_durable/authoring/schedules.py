@@ -102,9 +102,7 @@ def several(given: object) -> tuple[DeclaredSchedule, ...]:
     """Read what ``@task(schedule=...)`` was given: one schedule, some, or none. Raise InvalidSchedule."""
     if given is None:
         return ()
-    each = (
-        (given,) if isinstance(given, DeclaredSchedule) else tuple(given) if isinstance(given, Iterable) else (given,)
-    )
+    each = tuple(given) if isinstance(given, Iterable) and not isinstance(given, DeclaredSchedule | str) else (given,)
     for schedule in each:
         if not isinstance(schedule, DeclaredSchedule):
             raise InvalidSchedule("schedule", schedule, "Give cron(...), every(...) or a list of them.")

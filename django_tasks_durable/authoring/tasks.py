@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
+from django.conf import settings
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_tasks_durable.compat import Task, TaskContext
+from django_tasks_durable.compat import InvalidTaskBackend, Task, TaskContext
 from django_tasks_durable.primitives import clock
 
-from . import driver
+from . import driver, habits
 from .keys import KEY_NAMES
 from .options import DEFAULTS, NAMES, TaskOptions, refuse_unknown
 from .registry import Migration, get_task, register, register_migration, registered
@@ -29,6 +31,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 C = TypeVar("C", bound=TaskContext)  # type: ignore[type-arg]
 
+OWN_BACKEND = "django_tasks_durable.DurableBackend"
 DJANGO_NAMES = ("priority", "queue_name", "run_after", "backend")
 DECORATOR_NAMES = ("priority", "queue_name", "backend", "takes_context", *NAMES)
 
@@ -57,8 +60,20 @@ class DurableTask(TaskOf[P, R], Generic[P, R]):
     options: TaskOptions = DEFAULTS
 
     def __post_init__(self) -> None:
-        Task.__post_init__(self)
+        try:
+            Task.__post_init__(self)
+        except InvalidTaskBackend as error:
+            raise InvalidTaskBackend(f"{error} {_about_backends(self.backend)}") from error
         register(self)
+
+    if not TYPE_CHECKING:  # type checkers are to know what there is
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what a method of another library is called here."""
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind!r} object has no attribute {name!r}.{habits.method(self.name, name)}", name=name
+            )
 
     def using(
         self,
@@ -75,6 +90,8 @@ class DurableTask(TaskOf[P, R], Generic[P, R]):
         refuse_unknown(options, (*DJANGO_NAMES, *NAMES, *KEY_NAMES), f"{self.name}.using()")
         if isinstance(run_after, timedelta):
             run_after = clock.host_now() + run_after
+        elif run_after is not None:
+            run_after = _instant(run_after)
         changes: dict[str, Any] = {
             name: value
             for name, value in zip(DJANGO_NAMES, (priority, queue_name, run_after, backend), strict=True)
@@ -268,6 +285,23 @@ class DurableTask(TaskOf[P, R], Generic[P, R]):
         return _rebuilt, (type(self), {**arguments, "func": self.module_path})
 
 
+def _instant(run_after: object) -> datetime:
+    if not isinstance(run_after, datetime):
+        raise TypeError(f"run_after={run_after!r}: give a datetime, or a timedelta from now.")
+    if run_after.tzinfo is not None:
+        return run_after
+    if settings.USE_TZ:
+        raise ValueError(f"run_after={run_after!r} has no time zone: give timezone.now() + timedelta(...).")
+    return timezone.make_aware(run_after)
+
+
+def _about_backends(alias: str) -> str:
+    if alias not in settings.TASKS:
+        return f"TASKS has {', '.join(map(repr, settings.TASKS))}."
+    named = settings.TASKS[alias].get("BACKEND")
+    return f"Give {OWN_BACKEND!r}." if str(named).startswith("django_tasks_durable") else ""
+
+
 def _parted(kwargs: dict[str, Any]) -> tuple[dict[str, Any], driver.Place]:
     """Part the task's own arguments from those about the run."""
     about = {name: kwargs[name] for name in ("run_id", "store", "snapshot") if name in kwargs}
@@ -365,6 +399,8 @@ def task(
     if own := next((name for name in ("run_after", *KEY_NAMES) if name in options), None):
         raise TypeError(f"{own} belongs to a call, not to a task: use .using({own}=...) where you enqueue.")
     refuse_unknown(options, DECORATOR_NAMES, "@task")
+    if function is not None and not callable(function):
+        raise TypeError(f"@task({function!r}): give options by name, such as @task(queue_name='mail').")
 
     def decorate(function: Callable[..., Any]) -> DurableTask[..., Any]:
         return DurableTask(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+from django.db import DatabaseError
 
 from django_tasks_durable.conf import InvalidOptions, Options, get_options, nearest, option_names, problems_in
 
@@ -31,6 +32,19 @@ def not_installed(alias: str) -> checks.Error:
         hint="Add 'django_tasks_durable' to INSTALLED_APPS and run 'manage.py migrate'.",
         id="durable_tasks.E001",
     )
+
+
+def about_queues(alias: str, queues: Collection[str]) -> str:
+    """Say which queues an alias names, and how another one comes to be among them."""
+    named = ", ".join(map(repr, sorted(queues)))
+    return f"TASKS[{alias!r}]['QUEUES'] has {named}. Add it there; an empty list allows every name."
+
+
+def note_missing_table(error: DatabaseError) -> None:
+    """Let an error say what helps where a table of this app was not found."""
+    told = str(error).lower()
+    if "durable_tasks_" in told and any(word in told for word in ("no such table", "does not exist", "doesn't exist")):
+        error.add_note("The tables of django_tasks_durable are not there: run 'manage.py migrate'.")
 
 
 def alias_messages(alias: str, params: Mapping[str, Any]) -> list[checks.CheckMessage]:

@@ -14,6 +14,7 @@ from uuid import UUID
 from django.apps import apps
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
+from django.db import DatabaseError
 
 from django_tasks_durable.authoring.tasks import DurableTask, register
 from django_tasks_durable.compat import (
@@ -66,6 +67,12 @@ class DurableBackend(BaseTaskBackend):
             # Without the app nobody looks at the checks, and no table can be made.
             missing = advice.not_installed(self.alias)
             raise ImproperlyConfigured(f"{missing.msg} {missing.hint}")
+        if not isinstance(task.queue_name, str):
+            raise InvalidTask(f"queue_name={task.queue_name!r}: give the name of one queue.")
+        if self.queues and task.queue_name not in self.queues:
+            raise InvalidTask(
+                f"Queue {task.queue_name!r} is not valid for backend: {advice.about_queues(self.alias, self.queues)}"
+            )
         super().validate_task(task)
         if len(task.queue_name) > LONGEST_QUEUE_NAME:
             raise InvalidTask(
@@ -86,7 +93,11 @@ class DurableBackend(BaseTaskBackend):
         from django_tasks_durable.store import intake
 
         self._admit(task)
-        accepted = intake.accept(task, args, kwargs, using=self.settings.database, backend_alias=self.alias)
+        try:
+            accepted = intake.accept(task, args, kwargs, using=self.settings.database, backend_alias=self.alias)
+        except DatabaseError as error:
+            advice.note_missing_table(error)
+            raise
         if isinstance(accepted, intake.Reused):
             result = results.of_reused(read.one(accepted.run_id, using=self.settings.database))
         else:
@@ -112,7 +123,10 @@ class DurableBackend(BaseTaskBackend):
         from django_tasks_durable.store import intake
 
         self._admit(task)
-        calls = [(list(args), dict(kwargs)) for args, kwargs in calls]
+        try:
+            calls = [(list(args), dict(kwargs)) for args, kwargs in calls]
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"enqueue_many() takes pairs such as [((1,), {{}}), ((2,), {{}})]: {error}") from error
         run_ids = intake.enqueue_many(task, calls, using=self.settings.database, backend_alias=self.alias)
         made = [
             results.of_call(task, self.alias, run_id, args, kwargs)

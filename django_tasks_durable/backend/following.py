@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django_tasks_durable.primitives import clock, codec
-from django_tasks_durable.primitives.status import StepKind
+from django_tasks_durable.primitives.status import State, StepKind
 
 SHORTEST_LOOK_SECONDS = 0.02
 LONGEST_LOOK_SECONDS = 1.0
@@ -37,12 +37,18 @@ class Looking:
         self.started = clock.monotonic()
         self.seconds = SHORTEST_LOOK_SECONDS
 
-    def pause(self) -> float:
-        """Return the seconds to the next look. Raise TimeoutError when none is left."""
+    def pause(self, state: State) -> float:
+        """Return the seconds to the next look at a run in this state. Raise TimeoutError when none is left."""
         seconds, self.seconds = self.seconds, min(self.seconds * 1.5, LONGEST_LOOK_SECONDS)
         if self.timeout is None:
             return seconds
         left = self.timeout - (clock.monotonic() - self.started)
         if left <= 0:
-            raise TimeoutError(f"Run {self.result_id} has not ended after {self.timeout:g} s.")
+            raise TimeoutError(f"Run {self.result_id} has not ended after {self.timeout:g} s.{_standing(state)}")
         return min(seconds, left)
+
+
+def _standing(state: State) -> str:
+    if state is State.QUEUED:
+        return " It is still queued: is a worker running (manage.py runtasks) that serves its queue?"
+    return f" It is {state}."

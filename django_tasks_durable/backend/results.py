@@ -227,7 +227,7 @@ class DurableTaskResult(TaskResultOf[P, R]):  # type: ignore[misc]  # not frozen
             if self.is_finished:
                 return self
             self._refuse_in_transaction()
-            time.sleep(look.pause())
+            time.sleep(look.pause(self.state))
 
     async def finished(self, timeout: float | None = None) -> DurableTaskResult:
         """See wait(), whose twin cannot be called ``await``."""
@@ -236,7 +236,7 @@ class DurableTaskResult(TaskResultOf[P, R]):  # type: ignore[misc]  # not frozen
             await self.arefresh()
             if self.is_finished:
                 return self
-            await asyncio.sleep(look.pause())
+            await asyncio.sleep(look.pause(self.state))
 
     def stream(self, after: int = 0, timeout: float | None = None) -> Iterator[Streamed]:
         """Yield the run's partial results as they are committed, those behind the line ``after`` of its timeline, to its end.
@@ -255,7 +255,7 @@ class DurableTaskResult(TaskResultOf[P, R]):  # type: ignore[misc]  # not frozen
                 return
             else:
                 self._refuse_in_transaction()
-                time.sleep(look.pause())
+                time.sleep(look.pause(self.state))
 
     async def astream(self, after: int = 0, timeout: float | None = None) -> AsyncIterator[Streamed]:
         """See stream()."""
@@ -270,7 +270,7 @@ class DurableTaskResult(TaskResultOf[P, R]):  # type: ignore[misc]  # not frozen
             elif self.is_finished:
                 return
             else:
-                await asyncio.sleep(look.pause())
+                await asyncio.sleep(look.pause(self.state))
 
     def _refuse_in_transaction(self) -> None:
         if connections[self.using].in_atomic_block:

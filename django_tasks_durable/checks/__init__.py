@@ -18,7 +18,6 @@ from django.utils.module_loading import import_string
 from django_tasks_durable.authoring import middleware
 from django_tasks_durable.authoring.declarations import declarations, misfit
 from django_tasks_durable.authoring.tasks import registered
-from django_tasks_durable.authoring.workflow_tasks import workflow_of
 from django_tasks_durable.conf import InvalidOptions, durable_aliases, nearest
 from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
@@ -27,7 +26,7 @@ from django_tasks_durable.primitives import sealing
 from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
-from . import beginning, deployment
+from . import beginning, definitions, deployment
 from .usable import usable
 
 TAG = "durable_tasks"
@@ -39,8 +38,9 @@ def register() -> None:
     checks.register(beginning.check_named, TAG)
     checks.register(beginning.check_migrated, checks.Tags.database)
     checks.register(check_databases, TAG)
-    checks.register(check_tasks, TAG)
-    checks.register(check_workflows, TAG)
+    checks.register(definitions.check_tasks, TAG)
+    checks.register(definitions.check_contexts, TAG)
+    checks.register(definitions.check_workflows, TAG)
     checks.register(check_executors, TAG)
     checks.register(check_schedules, TAG)
     checks.register(check_middleware, TAG)
@@ -75,32 +75,6 @@ def check_servers(app_configs: object = None, databases: Sequence[str] | None = 
             lease_seconds=options.lease_seconds,
             payload_bytes=options.max_payload_bytes,
         )
-    ]
-
-
-def check_tasks(app_configs: object = None, **kwargs: Any) -> Messages:
-    """Look for tasks that no worker will find."""
-    return [
-        checks.Warning(
-            f"The task {path} is defined in the program that was started, where no worker finds it.",
-            hint="Move it to the tasks.py of an app.",
-            id="durable_tasks.W007",
-        )
-        for path in sorted(registered())
-        if path.startswith("__main__.")
-    ]
-
-
-def check_workflows(app_configs: object = None, **kwargs: Any) -> Messages:
-    """Look at workflow classes. What keeps one from running at all was raised when its class was made."""
-    return [
-        checks.Warning(
-            f"The workflow {path} never comes to {', '.join(map(repr, workflow.plan.unreachable))}.",
-            hint="Name the step in the to= of another one, or remove it once no run stands there.",
-            id="durable_tasks.W028",
-        )
-        for path, task in sorted(registered().items())
-        if (workflow := workflow_of(task)) is not None and workflow.plan.unreachable
     ]
 
 
@@ -262,7 +236,15 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
                     id="durable_tasks.E034",
                 )
             )
-        elif str(layers[name].get("BACKEND", "")).endswith("InMemoryChannelLayer"):
+        elif problem := _unusable(str(layers[name].get("BACKEND", ""))):
+            messages.append(
+                checks.Error(
+                    f"CHANNEL_LAYERS[{name!r}] names {layers[name].get('BACKEND')!r}, which {problem}.",
+                    hint="For Redis: pip install 'django-tasks-durable[redis]' and 'channels_redis.core.RedisChannelLayer'.",
+                    id="durable_tasks.E034",
+                )
+            )
+        elif str(layers[name]["BACKEND"]).endswith("InMemoryChannelLayer"):
             messages.append(
                 checks.Info(
                     f"CHANNEL_LAYERS[{name!r}] ends with its process, so no hints of tasks are sent by it.",

@@ -12,6 +12,7 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from channels.utils import await_many_dispatch
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from django_tasks_durable.primitives import clock
@@ -46,6 +47,11 @@ class TasksConsumer(AsyncConsumer):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one socket. It joins no group, so it needs no channel layer, and none can take it down."""
+        if "user" not in scope and "session" not in scope:
+            raise ImproperlyConfigured(
+                "Nothing tells the WebSocket who its user is. "
+                "Wrap its routes: channels.auth.AuthMiddlewareStack(URLRouter(websocket_urlpatterns))."
+            )
         self.scope, self.base_send = scope, send
         self.subscriptions: dict[Name, Subscription] = {}
         self._stack = ExitStack()

@@ -17,7 +17,7 @@ from django_tasks_durable import MemoryStore, Workflow, command, query, task, tr
 from django_tasks_durable.authoring import registry
 from django_tasks_durable.authoring.handles import Outside
 from django_tasks_durable.authoring.words import OF_A_CONTEXT
-from django_tasks_durable.checks import check_workflows
+from django_tasks_durable.checks.definitions import check_workflows
 from django_tasks_durable.engine.context import DurableContext
 from django_tasks_durable.exceptions import (
     AlreadyAttached,

@@ -124,7 +124,7 @@ def test_a_task_of_the_started_program_is_a_warning(monkeypatch: pytest.MonkeyPa
     task: Task[..., Any] = restore(tasks.add, func=lambda: 0)
     task.func.__module__, task.func.__qualname__ = "__main__", "lost"
     monkeypatch.setattr(registry, "_tasks", {**registry._tasks, "__main__.lost": task})
-    (found,) = house_checks.check_tasks()
+    (found,) = house_checks.definitions.check_tasks()
     assert found.id == "durable_tasks.W007"
     assert "__main__.lost" in found.msg
 

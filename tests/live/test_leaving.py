@@ -14,6 +14,7 @@ from channels.sessions import SessionMiddlewareStack
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as configured
 from django.contrib.auth.models import Permission, User
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.test import Client as Browser
 
@@ -63,6 +64,12 @@ async def test_the_cookie_says_who_comes(logged_in: Browser, stack: Callable[...
     client = await by_cookie(logged_in, stack)
     assert (await client.next())["type"] == "hello"
     await client.leave()
+
+
+async def test_routes_that_no_stack_is_around_say_so() -> None:
+    wire = WebsocketCommunicator(URLRouter(websocket_urlpatterns), "/ws/tasks/")
+    with pytest.raises(ImproperlyConfigured, match="AuthMiddlewareStack"):
+        await wire.connect(timeout=10)
 
 
 async def test_a_logout_ends_the_socket(often: None, logged_in: Browser) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from django.utils import autoreload
 
 from django_tasks_durable.authoring.middleware import ASYNC_CHAINS, CHAINS
 from django_tasks_durable.authoring.tasks import registered
-from django_tasks_durable.conf import durable_aliases, get_options
+from django_tasks_durable.compat import task_backends
+from django_tasks_durable.conf import durable_aliases, get_options, nearest
 from django_tasks_durable.engine.attempt import is_async
 from django_tasks_durable.exceptions import ExecutorUnfit
 from django_tasks_durable.management.parsing import SuggestingParser, expect_tables
@@ -100,6 +102,7 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any]) -> None:
         expect_durable(options["backend"])
+        _expect_queues(options["backend"], options["queue_name"])
         expect_tables(options["backend"])
         expect_usable_middleware()
         stop_signals = StopSignals()
@@ -184,6 +187,17 @@ def _queues(options: dict[str, Any]) -> str:
     served = ", ".join(options["queue_name"]) if options["queue_name"] else "all queues"
     excluded = f" except {', '.join(options['exclude_queues'])}" if options["exclude_queues"] else ""
     return served + excluded
+
+
+def _expect_queues(alias: str, served: Sequence[str] | None) -> None:
+    """Raise CommandError for a queue that no task can be in."""
+    allowed = task_backends[alias].queues
+    for name in served or ():
+        if allowed and name not in allowed:
+            raise CommandError(
+                f"No task can be in the queue {name!r}. {nearest(name, sorted(allowed))} "
+                f"Or add it to TASKS[{alias!r}]['QUEUES']; an empty list allows every name."
+            )
 
 
 def _log_to_terminal(verbosity: int) -> None:

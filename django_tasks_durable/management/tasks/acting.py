@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentParser, ArgumentTypeError
 from difflib import get_close_matches
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from django_tasks_durable.authoring.declarations import misfit
 from django_tasks_durable.authoring.tasks import DurableTask, get_task, options_of, registered
 from django_tasks_durable.backend import answering
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand, from_json, takes_id, takes_ids
@@ -38,6 +40,8 @@ def _enqueue(terminal: Terminal, options: Options) -> None:
         hint = f" Did you mean {likely[0]}?" if likely else " Is its module imported by an installed app's tasks.py?"
         raise CommandError(f"This process knows no task {plain(path)}.{hint}")
     task: Any = get_task(path).using(backend=terminal.backend)
+    if problem := misfit(task, json.dumps(arguments), json.dumps(named)):
+        raise CommandError(f"These arguments do not fit {plain(path)}: {problem}. Give them by --args and --kwargs.")
     if isinstance(task, DurableTask):
         task = task.using(metadata={**options_of(task).metadata, ENQUEUED_BY: somebody()})
     result = task.enqueue(*arguments, **named)
