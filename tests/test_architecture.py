@@ -46,10 +46,12 @@ MEANT: dict[str, dict[str, str]] = {
         "worker/news.py": "a thread that ends closes the connections that signal receivers opened in it",
     },
     "brand": {
+        "management/bench/costs.py": "only one brand tells how much it has written to its log",
         "management/bench/drivers.py": "a yardstick is what one brand reaches by its own best statements",
         "management/bench/limits.py": "a yardstick is chosen by the database it measures",
         "management/bench/place.py": "a schema, a file and a database are made in different ways",
         "management/bench/targets.py": "the targets differ from database to database",
+        "management/commands/benchtasks.py": "figures are compared with those of the same brand only",
         "snapshots/instants.py": "Django asks an expression for its SQL by a method named after the brand",
     },
     "clock": {},

@@ -11,12 +11,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import NOT_PROVIDED
 from django.test import Client
-from django.test.runner import DiscoverRunner
 from django.test.utils import setup_test_environment
 from django.urls import reverse
 
 from django_tasks_durable.models import Rollup, RollupCursor, Step, TaskRun, Wait, Worker
 from django_tasks_durable.store import vendors
+from tests.benchmarks import scratch
 
 TASKS, QUEUES, DAYS = 50, 10, 7
 RARE = "shop.tasks.rare"
@@ -33,15 +33,11 @@ ERRORS = json.dumps([{"exception_class_path": "builtins.ValueError", "message": 
 def measure(*, runs: int, repeat: int, most_ms: float) -> int:
     """Fill a database, open each page some times, print the figures. Return 0 when each median is within the bound."""
     setup_test_environment(debug=False)
-    runner = DiscoverRunner(interactive=False, verbosity=0)
-    before = runner.setup_databases()
-    try:
+    with scratch.database():
         started = time.perf_counter()
         _fill(runs)
         print(f"{runs:,} runs were written in {time.perf_counter() - started:.0f} s.", flush=True)
         return _open_all(repeat, most_ms)
-    finally:
-        runner.teardown_databases(before)
 
 
 def _open_all(repeat: int, most_ms: float) -> int:

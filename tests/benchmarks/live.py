@@ -17,11 +17,10 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, connections
-from django.test.runner import DiscoverRunner
 
-from django_tasks_durable.live import notify
 from django_tasks_durable.primitives.status import RunStatus
 from example_project import databases
+from tests.benchmarks import scratch
 from tests.benchmarks.listener import Listener
 from tests.doors.rows import a_run
 from tests.live.client import write
@@ -41,13 +40,8 @@ def measure(*, clients: list[int], events: int, pause: float, server: str) -> in
     The many follow one run first, and then each its own. ``pause`` is the seconds between two commits.
     """
     _lift_limits()
-    runner = DiscoverRunner(interactive=False, verbosity=0)
-    before = runner.setup_databases()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            _measure(Path(folder), clients, events, pause, server)
-    finally:
-        runner.teardown_databases(before)
+    with scratch.database(), tempfile.TemporaryDirectory() as folder:
+        _measure(Path(folder), clients, events, pause, server)
     return 0
 
 
@@ -74,7 +68,6 @@ def _measure(folder: Path, clients: list[int], events: int, pause: float, name: 
     finally:
         server.kill()
         HANDS.submit(connections.close_all).result()
-        notify.close()
 
 
 async def _do(function: Callable[..., Any], *args: Any, **named: Any) -> Any:

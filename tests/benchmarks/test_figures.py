@@ -12,7 +12,16 @@ from django_tasks_durable.management.bench import report
 from django_tasks_durable.management.bench.drivers import limits_of
 from django_tasks_durable.management.bench.limits import NAMES
 from django_tasks_durable.management.bench.measuring import Measuring
-from django_tasks_durable.management.bench.targets import Target, targets_for
+from django_tasks_durable.management.bench.targets import (
+    EVERYWHERE,
+    FIRST_ISSUE,
+    GOALS,
+    LINES,
+    Bound,
+    Line,
+    judged,
+    share,
+)
 
 
 class Yardstick:
@@ -63,24 +72,63 @@ def test_a_scale_shortens_every_scene_but_not_to_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("bound", "figure", "met"),
-    [({"least": 10}, 10.0, True), ({"least": 10}, 9.9, False), ({"most": 8}, 8.0, True), ({"most": 8}, 8.1, False)],
+    [
+        (Bound(least=10), 10.0, True),
+        (Bound(least=10), 9.9, False),
+        (Bound(most=8), 8.0, True),
+        (Bound(most=8), 8.1, False),
+        (None, 8.1, None),
+    ],
 )
-def test_a_target_is_met_on_its_bound(bound: dict[str, float], figure: float, met: bool) -> None:
-    assert Target("line", "/s", lambda results: figure, **bound).is_met({}) is met  # type: ignore[arg-type]
+def test_a_bound_holds_on_itself(bound: Bound | None, figure: float, met: bool | None) -> None:
+    assert Line("line", "line", "/s", "deep.figure").judged(bound, {"deep": {"figure": figure}}) is met
 
 
-def test_a_target_on_a_ratio_does_not_judge_the_figure() -> None:
-    target = Target("line", "/s", lambda results: 99_999.0, lambda results: 0.4, "limit", least=0.45, on_ratio=True)
+def test_a_bound_on_a_ratio_does_not_judge_the_figure() -> None:
+    line = Line("line", "line", "/s", "figure", "ratio.line", "limit")
 
-    assert target.is_met({}) is False
-    assert target.bound() == ">= 0.45 of limit"
+    assert line.judged(share(0.45), {"figure": 99_999.0, "ratio": {"line": 0.4}}) is False
+    assert line.said(share(0.45)) == ">= 0.45 of limit"
 
 
-@pytest.mark.parametrize("vendor", ["postgresql", "sqlite", "mysql"])
-def test_every_line_is_written_once(vendor: str) -> None:
-    lines = [target.line for target in targets_for(vendor)]
+@pytest.mark.parametrize("bounds", [EVERYWHERE, *FIRST_ISSUE.values(), *GOALS.values()])
+def test_every_bound_is_on_a_line_and_every_line_is_written_once(bounds: dict[str, Bound]) -> None:
+    names = [line.name for line in LINES]
 
-    assert len(lines) == len(set(lines)) > 15
+    assert len(names) == len(set(names)) == len({line.text for line in LINES})
+    assert set(bounds) <= set(names)
+
+
+def test_a_line_tells_its_target_and_its_goal_apart() -> None:
+    results = {
+        "database": {"vendor": "postgresql"},
+        "drain_per_s": {"async": {"1": 6_000}},
+        "ratio": {"drain_async": 0.2},
+    }
+    (line,) = [line for line in judged(results) if line["line"] == "drain, async, 1 worker"]
+
+    assert (line["target"], line["met"]) == (">= 0.1 of limit", True)
+    assert (line["goal"], line["reached"]) == (">= 0.3 of limit", False)
+
+
+@pytest.mark.parametrize(("synchronous", "goal"), [("1", ">= 20,000 /s"), ("2", ">= 12,000 /s"), ("0", "")])
+def test_the_goal_of_a_drain_on_sqlite_depends_on_how_durable_it_is(synchronous: str, goal: str) -> None:
+    lines = judged({"database": {"vendor": "sqlite", "synchronous": synchronous}})
+
+    assert {line["goal"] for line in lines if line["line"].endswith("1 worker")} == {goal}
+
+
+def test_a_curve_is_held_against_its_first_point() -> None:
+    measuring = measuring_with()
+    for size, rate in ((10_000, 900.0), (0, 1_000.0), (10_000, 700.0), (10_000, 800.0)):
+        measuring.point("finished", size, rate)
+
+    (curve,) = report.results_of(measuring)["growth"]["curves"].values()
+
+    assert [(point["size"], point["figure"], point["ratio"]) for point in curve["points"]] == [
+        (0, 1000, 1),
+        (10_000, 800, 0.8),
+    ]
 
 
 @pytest.fixture

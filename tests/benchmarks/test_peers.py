@@ -16,7 +16,8 @@ OURS: dict[str, Any] = {
     "drain_per_s": {"1": 6000.0, "2": 11_000.0},
     "pickup_ms": {"p50": 5.0, "p99": 7.0},
     "steps_per_s": {"sequential": 1400.0, "concurrent": 6500.0},
-    "resume_ms": 30.0,
+    "resume_ms": {"1000": 30.0, "10000": 120.0},
+    "growth": {"finished_1m": 0.98, "future_100k": 0.96},
 }
 SLOW = {"enqueue_per_s": 500.0, "drain_per_s": {"1": 600.0, "2": 800.0}, "pickup_ms": {"p50": 20.0, "p99": 50.0}}
 
@@ -24,14 +25,14 @@ SLOW = {"enqueue_per_s": 500.0, "drain_per_s": {"1": 600.0, "2": 800.0}, "pickup
 def test_a_ratio_above_one_means_that_we_are_quicker_whatever_the_unit() -> None:
     *_head, row = page.ratios(OURS, {"Slow": SLOW})
 
-    assert row == "| Slow | 2 | - | 10 | 14 | 4 | - | - | - |"
+    assert row == "| Slow | 2.0 | - | 10 | 14 | 4.0 | - | - | - | - | - |"
 
 
 def test_what_a_peer_cannot_do_is_left_open_in_the_table() -> None:
     *_head, ours, slow = page.table({"this": OURS, "Slow": SLOW})
 
-    assert ours == "| this | 1,000 | 40,000 | 6,000 | 11,000 | 5.0 / 7.0 | 1,400 | 6,500 | 30.0 |"
-    assert slow == "| Slow | 500 | - | 600 | 800 | 20.0 / 50.0 | - | - | - |"
+    assert ours == "| this | 1,000 | 40,000 | 6,000 | 11,000 | 5.0 / 7.0 | 1,400 | 6,500 | 30 / 120 | 0.98 | 0.96 |"
+    assert slow == "| Slow | 500 | - | 600 | 800 | 20.0 / 50.0 | - | - | - | - | - |"
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.driver)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ KEYS = {
     "limit": {
         "insert_commits_per_s",
         "bulk_rows_per_s",
+        "copied_rows_per_s",
         "claim_complete_b1_per_s",
         "claim_complete_b500_per_s",
         "step_commits_per_s",
@@ -35,16 +37,22 @@ KEYS = {
     },
     "enqueue_per_s": set(),
     "enqueue_many_per_s": set(),
+    "enqueue_20k_per_s": set(),
+    "claim_per_s": set(),
     "drain_per_s": {"async", "sync"},
     "drain_failures_history_per_s": {"async", "sync"},
     "pickup_ms": {"p50", "p95", "p99"},
     "steps_per_s": {"sequential", "concurrent", "atomic"},
     "resume_ms": {"1000", "10000"},
     "visit_ms": {"100", "10000"},
-    "growth": {"empty", "finished_1m", "future_100k", "blocked_10k"},
+    "growth": {
+        "empty", "finished_1m", "future_100k", "future_1m", "blocked_10k", "parked_10k", "snapshot_claim_ms",
+        "long_run_per_s", "curves",
+    },
     "rss_mb": {"idle", "peak"},
-    "ratio": {"enqueue", "drain_async", "drain_sync", "steps_sequential"},
-}
+    "ratio": {"enqueue", "drain_async", "drain_sync", "steps_sequential", "growth_future_100k"},
+}  # fmt: skip
+CURVES = {"finished", "future", "blocked", "parked", "free_claim", "snapshot_claim", "long_run", "resume", "visits"}
 
 
 @pytest.fixture
@@ -72,7 +80,7 @@ def numbers(value: Any) -> Iterator[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_scene_has_a_real_figure_under_its_public_key(place: Place) -> None:
     found = json.loads(benchtasks("--json", "--scale", "0.01"))
 
@@ -82,6 +90,9 @@ def test_every_scene_has_a_real_figure_under_its_public_key(place: Place) -> Non
     measured = {key: found[key] for key in KEYS if key not in {"machine", "database"}}
     missing = [line["line"] for line in found["targets"] if line["figure"] is None]
     assert missing == []
+    assert set(found["growth"]["curves"]) == CURVES
+    measured["growth"] = {key: value for key, value in found["growth"].items() if key != "curves"}
+    measured["rss_mb"] = {key: found["rss_mb"][key] for key in ("idle", "peak")}
     assert all(number > 0 for number in numbers(measured))
     assert not place.exists()
 
@@ -101,9 +112,26 @@ def test_only_what_was_asked_for_is_measured_beside_its_yardstick(place: Place) 
 def test_the_table_names_each_line_with_its_target(place: Place) -> None:
     said = benchtasks("--only", "enqueue_many", "--scale", "0.01")
 
-    (line,) = [line for line in said.splitlines() if line.startswith("enqueue in bulk")]
+    (line,) = [line for line in said.splitlines() if line.startswith("enqueue 4,000")]
     assert "/s" in line
     assert (">= 20,000" in line) is (connection.vendor == "postgresql")
+
+
+def test_what_fell_since_an_earlier_run_is_named(place: Place, tmp_path: Path) -> None:
+    earlier = json.loads(benchtasks("--json", "--only", "enqueue_many", "--scale", "0.01"))
+    earlier["samples"]["enqueue_many"] = [1e6, 1e6, 1e6]
+    earlier["samples"]["enqueue_20k"] = [1e-6, 1e-6, 1e-6]
+    path = tmp_path / "earlier.json"
+    path.write_text(json.dumps(earlier))
+
+    with pytest.raises(CommandError, match=r"^Slower than in .*earlier\.json: enqueue_many: [^;]*$"):
+        benchtasks("--only", "enqueue_many", "--scale", "0.01", "--compare", str(path))
+
+
+def test_a_run_that_cannot_be_compared_is_refused_before_anything_is_measured(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"none\.json is not what benchtasks --json writes"):
+        benchtasks("--compare", str(tmp_path / "none.json"))
+    assert not place.exists()
 
 
 def test_the_runs_of_the_project_are_not_touched(place: Place) -> None:
@@ -169,9 +197,8 @@ def test_the_place_of_a_run_that_goes_on_is_refused(place: Place) -> None:
         place_of("default", NAME).prepare(overwrite=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_nothing_behind(place: Place, manage: Manage, number: signal.Signals) -> None:
+def measuring_drains(manage: Manage) -> tuple[subprocess.Popen[str], int]:
+    """Start a run that measures drains; return it, while it does, and the group of its processes."""
     command = manage("benchtasks", "--name", NAME, "--only", "drain", "--scale", "0.05", "--verbosity", "2")
     assert command.stdout is not None
     for line in command.stdout:
@@ -179,6 +206,42 @@ def test_an_interrupted_run_leaves_nothing_behind(place: Place, manage: Manage, 
             break
     (group,) = children_of(command.pid)
     assert len(group_of(group)) > 1
+    return command, group
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_its_scene_with_the_reason_and_leaves_nothing_behind(
+    place: Place, manage: Manage
+) -> None:
+    command, group = measuring_drains(manage)
+    assert command.stdout is not None
+
+    os.kill(next(pid for pid in group_of(group) if pid != group), signal.SIGKILL)
+
+    said = command.stdout.read()
+    assert "Could not measure: drain (WorkerFailed: A worker process ended with -9.)" in said
+    assert command.wait(30) == 1
+    assert not place.exists()
+    assert group_of(group) == []
+
+
+@pytest.mark.slow
+def test_a_measuring_process_that_is_killed_takes_its_workers_with_it(place: Place, manage: Manage) -> None:
+    command, group = measuring_drains(manage)
+    assert command.stdout is not None
+
+    os.kill(group, signal.SIGKILL)
+
+    assert "ended with -9 before it had any results" in command.stdout.read()
+    assert command.wait(30) == 1
+    assert not place.exists()
+    assert group_of(group) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_behind(place: Place, manage: Manage, number: signal.Signals) -> None:
+    command, group = measuring_drains(manage)
 
     command.send_signal(number)
 
@@ -202,8 +265,6 @@ def occupy(place: Place) -> None:
     place.make("nobody 0")
     if connection.vendor == "sqlite":
         place.remove()
-        from pathlib import Path
-
         Path(place.path).write_text("a diary")  # type: ignore[attr-defined]
         return
     with connection.cursor() as cursor:

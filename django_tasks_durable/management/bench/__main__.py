@@ -19,9 +19,9 @@ def main(arguments: list[str]) -> int:
     role, *rest = arguments
     if role == "measure":
         return measure(json.loads(rest[0]))
-    from . import crew
+    from . import roles
 
-    {"work": crew.work, "count": crew.work_and_count}[role](rest)
+    roles.ROLES[role](rest)
     return 0
 
 
@@ -31,16 +31,19 @@ def measure(order: dict[str, Any]) -> int:
     from django.core.management import call_command
 
     call_command("migrate", "--verbosity", "0")
-    from . import drivers, report, scenes
+    from . import costs, drivers, report, scenes
     from .measuring import Measuring
 
     yardsticks = drivers.limits_of("default", seconds=0.5 * order["scale"])
     measuring = Measuring(yardsticks, scale=order["scale"], say=lambda text: _tell(say=text))
     failed = 0
-    for name in order["scenes"]:
+    chosen = {name: scenes.SCENES[name] for name in order["scenes"]}
+    if order["model"]:
+        chosen["model"] = costs.observe
+    for name, scene in chosen.items():
         _tell(scene=name)
         try:
-            scenes.SCENES[name](measuring)
+            scene(measuring)
         except Exception as error:
             failed += 1
             traceback.print_exc()

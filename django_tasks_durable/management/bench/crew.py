@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
+from typing import Any
 
+from django_tasks_durable.compat import Task
 from django_tasks_durable.primitives import clock
 
 from . import rows
@@ -17,6 +21,7 @@ from .stage import MODULE
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+PATIENCE_SECONDS = 300.0
 
 
 class WorkerFailed(Exception):
@@ -56,12 +61,37 @@ class Crew:
 
     def wait_until_registered(self) -> None:
         """Wait until every worker has entered itself. Raise WorkerFailed."""
-        end = clock.monotonic() + START_SECONDS
-        while rows.workers_alive() < self._before + self._count:
+        self.wait_until(lambda: rows.workers_alive() >= self._before + self._count, "their registration", START_SECONDS)
+
+    def wait_until(self, happened: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait for something that the workers bring about. Raise WorkerFailed when one has ended, TookTooLong in the end."""
+        end = clock.monotonic() + seconds
+        while not happened():
             self.look_after()
             if clock.monotonic() > end:
-                raise WorkerFailed(f"A worker did not register within {START_SECONDS:g} s.")
-            rows.pause(0.02)
+                raise rows.TookTooLong(f"Waited {seconds:g} s for the workers: {what}.")
+            rows.pause(rows.LOOK_SECONDS)
+
+    @contextmanager
+    def drained(self) -> Iterator[None]:
+        """Wait, on leaving, until all is done that is due."""
+        yield
+        self.wait_until(rows.is_drained, "the end of all runs that are due")
+
+    def warm(self, task: Task[..., Any], count: int) -> None:
+        """Let the workers do something that nobody measures."""
+        rows.empty()
+        with self.drained():
+            rows.fill(task, count)
+
+    def drain(self, task: Task[..., Any], count: int, *, anew: bool = True) -> float:
+        """Let the workers run a task so many times, in a table that is empty if ``anew``; return how many a second."""
+        if anew:
+            rows.empty()
+        begun = rows.now()
+        with self.drained():
+            rows.fill(task, count)
+        return rows.rate_of_the_drain(begun)
 
     def look_after(self) -> None:
         """Raise WorkerFailed when a worker has ended by itself."""
@@ -84,18 +114,40 @@ class Crew:
                 process.stdout.close()
         self.processes.clear()
 
+    def processor_seconds(self) -> float | None:
+        """Return how long they have worked so far, None where the system does not tell."""
+        found = [processor_seconds(process.pid) for process in self.processes]
+        known = [seconds for seconds in found if seconds is not None]
+        return sum(known) if len(known) == len(found) else None
+
     def memory(self, *, peak: bool = False) -> float | None:
         """Return the resident megabytes of the largest of them, None where the system does not tell."""
         found = [_resident(process.pid, "VmHWM" if peak else "VmRSS") for process in self.processes]
         known = [size for size in found if size is not None]
         return max(known) if known else None
 
-    def statements(self) -> int:
-        """Ask the first of them, started in the role ``count``, how many statements it has sent so far."""
+    def counts(self) -> dict[str, int]:
+        """Ask the first of them, started in the role ``count``, for the statements and commits that it has sent so far."""
+        return dict(json.loads(self._answer()))
+
+    def claims(self) -> list[tuple[float, int]]:
+        """Ask the first of them, started in the role ``clock``, how many milliseconds each claim took and what it brought."""
+        return [(took, brought) for took, brought in json.loads(self._answer())]
+
+    def _answer(self) -> str:
         process = self.processes[0]
         process.send_signal(signal.SIGUSR1)
         assert process.stdout is not None
-        return int(process.stdout.readline())
+        return process.stdout.readline()
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Return how long a process of this machine has worked, None where the system does not tell."""
+    try:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int, field: str) -> float | None:
@@ -108,53 +160,3 @@ def _resident(pid: int, field: str) -> float | None:
         return int(answer.stdout) / 1024 if answer.stdout.strip().isdigit() else None
     sizes = [int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":")]
     return sizes[0] if sizes else None
-
-
-# --- inside the worker's process
-
-
-def work(arguments: Sequence[str]) -> None:
-    """Be a worker that knows the tasks of the benchmark."""
-    from django.core.management import call_command
-
-    from . import tasks  # noqa: F401  (registers them)
-
-    call_command("runtasks", "--verbosity", "0", *arguments)
-
-
-def work_and_count(arguments: Sequence[str]) -> None:
-    """Be such a worker, and print on SIGUSR1 how many statements it has sent."""
-    from django.db.backends.utils import CursorWrapper
-
-    from django_tasks_durable.store.vendors.session import Session
-
-    counted = _Counted()
-    for owner, name in ((CursorWrapper, "execute"), (CursorWrapper, "executemany"), (Session, "execute")):
-        setattr(owner, name, counted.counting(getattr(owner, name)))
-    signal.signal(signal.SIGUSR1, counted.tell)
-    work(arguments)
-
-
-class _Counted:
-    def __init__(self) -> None:
-        self.statements = 0
-        self._lock = threading.Lock()
-        self._here = threading.local()
-
-    def counting(self, send: object) -> object:
-        def counted(cursor: object, *arguments: object, **named: object) -> object:
-            if getattr(self._here, "is_counted", False):  # one goes through the other
-                return send(cursor, *arguments, **named)  # type: ignore[operator]
-            self._here.is_counted = True
-            with self._lock:
-                self.statements += 1
-            try:
-                return send(cursor, *arguments, **named)  # type: ignore[operator]
-            finally:
-                self._here.is_counted = False
-
-        return counted
-
-    def tell(self, number: int, frame: FrameType | None) -> None:
-        sys.stdout.write(f"{self.statements}\n")
-        sys.stdout.flush()

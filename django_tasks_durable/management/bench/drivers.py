@@ -36,6 +36,8 @@ class PostgresLimits(Limits):
         "created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (run_id, sequence))",
     )
 
+    holding = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1 FROM limit_held LIMIT 1")
+
     def open(self, django: Any) -> Any:
         raw = super().open(django)
         raw.autocommit = True
@@ -53,6 +55,10 @@ class PostgresLimits(Limits):
 
     def bulk(self, rows: int) -> None:
         self.run("INSERT INTO limit_run (args) SELECT * FROM unnest(%s::text[])", (["[]"] * rows,))
+
+    def copy(self, rows: int) -> None:
+        with self.raw.cursor().copy("COPY limit_run (args) FROM STDIN") as lines:
+            lines.write("[]\n" * rows)
 
     def claim(self, batch: int) -> Held:
         cursor = self.run(
@@ -110,6 +116,7 @@ class SqliteLimits(Limits):
         "CREATE TABLE limit_step (run_id int NOT NULL, sequence int NOT NULL, value text NOT NULL, "
         "created_at text NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')), PRIMARY KEY (run_id, sequence))",
     )
+    holding = ("BEGIN", "SELECT 1 FROM limit_held LIMIT 1")
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
     def open(self, django: Any) -> Any:
@@ -194,6 +201,8 @@ class MySQLLimits(Limits):
         "CREATE TABLE limit_step (run_id bigint NOT NULL, sequence int NOT NULL, value text NOT NULL, "
         "created_at datetime(6) NOT NULL DEFAULT NOW(6), PRIMARY KEY (run_id, sequence))",
     )
+
+    holding = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
     def open(self, django: Any) -> Any:
         raw = super().open(django)

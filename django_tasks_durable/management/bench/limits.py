@@ -7,7 +7,8 @@ work needs; the statements are the set-based, fenced ones that the store is buil
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import connections
@@ -17,12 +18,14 @@ from django_tasks_durable.primitives import clock
 NAMES = (
     "insert_commits_per_s",
     "bulk_rows_per_s",
+    "copied_rows_per_s",
     "claim_complete_b1_per_s",
     "claim_complete_b500_per_s",
     "step_commits_per_s",
     "steps_batched_per_s",
 )
 ROWS_PER_STATEMENT = 1000
+ROWS_PER_COPY = 10_000
 RUNS_PER_BATCH = 100
 LEAST_SECONDS = 0.15
 # PostgreSQL settles on one plan after five executions; the first ones are not what the database can do.
@@ -36,9 +39,11 @@ class Limits(ABC):
     vendor: str
     asked: Mapping[str, str]
     tables: tuple[str, ...]
+    holding: tuple[str, ...]
     own_options: frozenset[str] = frozenset()
 
     def __init__(self, using: str, seconds: float) -> None:
+        self.using = using
         self.seconds = max(seconds, LEAST_SECONDS)
         self.raw = self.open(connections[using])
         for statement in self.tables:
@@ -53,6 +58,8 @@ class Limits(ABC):
                 rate = self._repeat(self.insert, 1)
             case "bulk_rows_per_s":
                 rate = self._repeat(lambda: self.bulk(ROWS_PER_STATEMENT), ROWS_PER_STATEMENT)
+            case "copied_rows_per_s":
+                rate = self._repeat(lambda: self.copy(ROWS_PER_COPY), ROWS_PER_COPY)
             case "claim_complete_b1_per_s":
                 rate = self._claim_and_complete(1, expected=6_000)
             case "claim_complete_b500_per_s":
@@ -70,6 +77,22 @@ class Limits(ABC):
     def facts(self) -> dict[str, str]:
         """Say which database this is and how durable its commits are."""
         return {"vendor": self.vendor, **{name: str(self._one_value(sql)) for name, sql in self.asked.items()}}
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Hold a snapshot of the database in another connection's transaction."""
+        other = connections[self.using].copy()
+        try:
+            with other.cursor() as cursor:
+                for statement in self.holding:
+                    cursor.execute(statement)
+            yield
+        finally:
+            other.close()
+
+    def copy(self, rows: int) -> None:
+        """Insert very many due rows in one transaction, in the quickest way that there is."""
+        self.bulk(rows)
 
     def close(self) -> None:
         """Close the connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 from .limits import Limits
 
@@ -21,7 +22,9 @@ class Measuring:
         self.rounds = ROUNDS
         self.samples: dict[str, list[float]] = defaultdict(list)
         self.ratios: dict[str, list[float]] = defaultdict(list)
+        self.curves: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
         self.plans: dict[str, list[str]] = {}
+        self.model: dict[str, Any] = {}
 
     def size(self, full: int, least: int = 1) -> int:
         """Scale a size."""
@@ -30,6 +33,10 @@ class Measuring:
     def note(self, key: str, value: float) -> None:
         """Keep one sample."""
         self.samples[key].append(value)
+
+    def point(self, curve: str, size: int, value: float) -> None:
+        """Keep one sample of a figure that may grow with a size."""
+        self.curves[curve][size].append(value)
 
     def beside(self, yardstick: str, key: str, scene: Callable[[], float]) -> None:
         """Take a yardstick and a rate in turns, so that what else the machine does strikes both.
@@ -58,3 +65,13 @@ class Measuring:
     def ratio(self, key: str) -> float | None:
         """Return the median of the ratios of a key to its yardstick, None without any."""
         return median(self.ratios[key]) if self.ratios.get(key) else None
+
+
+def rounded(value: float | None) -> float | None:
+    """Keep what a figure of this kind can honestly say: four digits."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def shown(value: float, unit: str) -> str:
+    """Write a figure with its unit, for people."""
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:,.1f} {unit}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +13,7 @@ from django.db import DatabaseError
 from django_tasks_durable.authoring.tasks import DurableTask
 from django_tasks_durable.compat import Task
 from django_tasks_durable.models import TaskRun
-from django_tasks_durable.primitives import clock, codec
+from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.store import intake, vendors
 from django_tasks_durable.store.tables import CHECKPOINTS, KEPT_KEYS, RUNS, STEPS, WAITS, WORKERS
@@ -46,21 +44,15 @@ def fill(task: Task[..., Any], count: int, arguments: tuple[Any, ...] = ()) -> l
     return intake.enqueue_many(task, [(arguments, {})] * count, using="default", backend_alias="default")
 
 
-@contextmanager
-def drained(seconds: float) -> Iterator[None]:
-    """Wait, on leaving, until no run without limits is due and none in a worker's hands. Raise TookTooLong."""
-    yield
+def is_drained() -> bool:
+    """Tell whether no run without limits is due and none in a worker's hands."""
     session = vendors.session()
-    end = clock.monotonic() + seconds
     question = (
         f"SELECT 1 WHERE EXISTS (SELECT 1 FROM {RUNS} WHERE status IN ('CLAIMED', 'RUNNING')) "
         f"OR (SELECT 1 FROM {RUNS} WHERE status = 'READY' AND queue_name = 'default' AND ready_rank = 0 "
         f"AND lane = '' AND due_at <= {session.now} ORDER BY due_at LIMIT 1) IS NOT NULL"
     )
-    while session.execute(question):
-        if clock.monotonic() > end:
-            raise TookTooLong(f"After {seconds:g} s there still were runs that the worker had not finished.")
-        pause(LOOK_SECONDS)
+    return not session.execute(question)
 
 
 def rate_of_the_drain(begun: datetime) -> float:

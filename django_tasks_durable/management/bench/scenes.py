@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from statistics import quantiles
 from typing import Any
 from uuid import UUID
@@ -11,11 +11,10 @@ from django_tasks_durable.compat import Task
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.store import control
 
-from . import plans, rows, tasks
+from . import claiming, growth, rows, tasks
 from .crew import Crew
 from .measuring import Measuring
 
-PATIENCE_SECONDS = 300.0
 DRAINED: Mapping[str, Task[..., Any]] = {
     "drain.async": tasks.anothing,
     "drain.sync": tasks.nothing,
@@ -39,16 +38,18 @@ def enqueue(measuring: Measuring) -> None:
 
 
 def enqueue_many(measuring: Measuring) -> None:
-    """Enqueue in bulk."""
-    count = measuring.size(20_000, least=100)
+    """Enqueue in bulk: as many in a call as go into a few statements, and very many."""
+    calls, count = 5, measuring.size(4_000, least=20)
 
-    def in_bulk() -> float:
+    def in_bulk(calls: int, count: int) -> float:
         rows.empty()
         begun = clock.monotonic()
-        rows.fill(tasks.nothing, count)
-        return count / (clock.monotonic() - begun)
+        for _ in range(calls):
+            rows.fill(tasks.nothing, count)
+        return calls * count / (clock.monotonic() - begun)
 
-    measuring.beside("bulk_rows_per_s", "enqueue_many", in_bulk)
+    measuring.beside("bulk_rows_per_s", "enqueue_many", lambda: in_bulk(calls, count))
+    measuring.beside("copied_rows_per_s", "enqueue_20k", lambda: in_bulk(1, calls * count))
 
 
 def drain(measuring: Measuring) -> None:
@@ -56,11 +57,11 @@ def drain(measuring: Measuring) -> None:
     for key, task in DRAINED.items():
         for workers in (1, 2):
             with Crew(workers) as crew:
-                _warm(task, measuring)
+                crew.warm(task, measuring.size(1_000, least=20))
                 measuring.beside(
                     "claim_complete_b500_per_s",
                     f"{key}.{workers}",
-                    lambda task=task: _drain(task, measuring.size(20_000, least=60)),  # type: ignore[misc]
+                    lambda crew=crew, task=task: crew.drain(task, measuring.size(20_000, least=60)),  # type: ignore[misc]
                 )
                 if (peak := crew.memory(peak=True)) is not None:
                     measuring.note("rss.peak", peak)
@@ -68,17 +69,30 @@ def drain(measuring: Measuring) -> None:
         measuring.note("claim_complete_b1_per_s", measuring.limits.measure("claim_complete_b1_per_s"))
 
 
+def claim(measuring: Measuring) -> None:
+    """Claim, with nobody to run what that brings."""
+    count = measuring.size(20_000, least=300)
+
+    def claimed() -> float:
+        rows.empty()
+        rows.fill(tasks.nothing, count)
+        return claiming.rate([tasks.nothing.module_path], count)
+
+    claimed()
+    measuring.beside("claim_complete_b500_per_s", "claim", claimed)
+
+
 def pickup(measuring: Measuring) -> None:
     """Measure from the call of enqueue() to the first line of the body, with an idle worker."""
     called: dict[UUID, float] = {}
-    with Crew(1):
-        _warm(tasks.begun_at, measuring)
+    with Crew(1) as crew:
+        crew.warm(tasks.begun_at, measuring.size(1_000, least=20))
         for number in range(measuring.size(300, least=20)):
             # Not in step with any interval of the worker.
             rows.pause(0.03 + 0.017 * (number % 3))
             begun = clock.monotonic()
             called[UUID(str(tasks.begun_at.enqueue().id))] = begun
-        with rows.drained(PATIENCE_SECONDS):
+        with crew.drained():
             pass
     waits = sorted(1000 * (rows.result_of(run_id) - begun) for run_id, begun in called.items())
     hundredths = quantiles(waits, n=100, method="inclusive")
@@ -91,56 +105,39 @@ def steps(measuring: Measuring) -> None:
     """Let runs take steps: one run alone, atomically without and with a row of its own, and many at once."""
     one_run, atomic = measuring.size(1_000, least=10), measuring.size(500, least=5)
     runs = measuring.size(200, least=3)
-    with Crew(1):
-        _take_steps(tasks.sequential, 1, 20)
-        _take_steps(tasks.concurrent, 10, 10)
-        measuring.beside("step_commits_per_s", "steps.sequential", lambda: _take_steps(tasks.sequential, 1, one_run))
-        measuring.beside("step_commits_per_s", "steps.atomic", lambda: _take_steps(tasks.atomic, 1, atomic))
-        measuring.beside("step_commits_per_s", "steps.writing", lambda: _take_steps(tasks.writing, 1, atomic))
-        measuring.beside("steps_batched_per_s", "steps.concurrent", lambda: _take_steps(tasks.concurrent, runs, 10))
+    with Crew(1) as crew:
+
+        def taken(task: Task[..., Any], runs: int, count: int) -> float:
+            return take_steps(crew, task, runs, count)
+
+        taken(tasks.sequential, 1, 20)
+        taken(tasks.concurrent, 10, 10)
+        measuring.beside("step_commits_per_s", "steps.sequential", lambda: taken(tasks.sequential, 1, one_run))
+        measuring.beside("step_commits_per_s", "steps.atomic", lambda: taken(tasks.atomic, 1, atomic))
+        measuring.beside("step_commits_per_s", "steps.writing", lambda: taken(tasks.writing, 1, atomic))
+        measuring.beside("steps_batched_per_s", "steps.concurrent", lambda: taken(tasks.concurrent, runs, 10))
 
 
 def resume(measuring: Measuring) -> None:
-    """Measure from the call of resume() to the line after the last of 1,000 and of 10,000 finished steps."""
-    with Crew(1):
-        for full in (1_000, 10_000):
-            for wait in _resume(measuring.size(full, least=10)):
+    """Measure from the call of resume() to the line after the last of some, of 1,000 and of 10,000 finished steps."""
+    with Crew(1) as crew:
+        for full in (100, 1_000, 10_000):
+            size = measuring.size(full, least=10)
+            for wait in _resume(crew, size):
                 measuring.note(f"resume.{full}", wait)
+                measuring.point("resume", size, wait)
             measuring.say(f"resume of {full} steps: {measuring.figure(f'resume.{full}'):.1f} ms")
 
 
 def visits(measuring: Measuring) -> None:
-    """Measure from the call of resume() to the next step of a class workflow, at its 100th and its 10,000th visit."""
-    with Crew(1):
-        for full in (100, 10_000):
-            for wait in _resume_visit(measuring.size(full, least=5)):
+    """Measure from the call of resume() to the next step of a class workflow, from its 100th to its 10,000th visit."""
+    with Crew(1) as crew:
+        for full in (100, 1_000, 10_000):
+            size = measuring.size(full, least=5)
+            for wait in _resume_visit(crew, size):
                 measuring.note(f"visit.{full}", wait)
+                measuring.point("visits", size, wait)
             measuring.say(f"resume at visit {full}: {measuring.figure(f'visit.{full}'):.1f} ms")
-
-
-def growth(measuring: Measuring) -> None:
-    """Drain beside very many finished rows, many that are due tomorrow, and many that a busy key blocks; and beside none."""
-    count = measuring.size(10_000, least=60)
-    finished, future = measuring.size(1_000_000, least=500), measuring.size(100_000, least=100)
-    blocked = measuring.size(10_000, least=60)
-    with Crew(1):
-        _warm(tasks.anothing, measuring)
-        beside: Sequence[tuple[str, Callable[[], None]]] = (
-            ("empty", rows.empty),
-            ("finished_1m", lambda: rows.add_finished(finished)),
-            ("empty", rows.empty),
-            ("future_100k", lambda: rows.add_future(future)),
-            ("empty", rows.empty),
-            ("blocked_10k", lambda: rows.add_blocked(tasks.anothing, blocked)),
-            ("empty", rows.empty),
-        )
-        for key, add in beside:
-            rows.empty()
-            add()
-            measuring.plans[key] = plans.of_a_claim(tasks.anothing)
-            for _ in range(measuring.rounds):
-                measuring.note(f"growth.{key}", _drain(tasks.anothing, count, anew=False))
-            measuring.say(f"growth.{key}: {measuring.figure(f'growth.{key}'):,.0f}/s")
 
 
 def idle(measuring: Measuring) -> None:
@@ -153,7 +150,7 @@ def idle(measuring: Measuring) -> None:
         try:
             crew.start()
             crew.wait_until_registered()
-            with rows.drained(PATIENCE_SECONDS):
+            with crew.drained():
                 pass
             measuring.note("start", 1000 * (rows.result_of(run_id) - begun))
         finally:
@@ -161,9 +158,9 @@ def idle(measuring: Measuring) -> None:
     with Crew(1, "--interval", "1", role="count") as crew:
         rows.pause(2.0)
         seconds = max(10 * measuring.scale, 2.0)
-        before = crew.statements()
+        before = crew.counts()["statements"]
         rows.pause(seconds)
-        measuring.note("idle_statements", (crew.statements() - before) / seconds)
+        measuring.note("idle_statements", (crew.counts()["statements"] - before) / seconds)
         if (size := crew.memory()) is not None:
             measuring.note("rss.idle", size)
 
@@ -172,33 +169,22 @@ SCENES: Mapping[str, Callable[[Measuring], None]] = {
     "enqueue": enqueue,
     "enqueue_many": enqueue_many,
     "drain": drain,
+    "claim": claim,
     "pickup": pickup,
     "steps": steps,
     "resume": resume,
     "visits": visits,
-    "growth": growth,
+    "growth": growth.beside_others,
+    "snapshot": growth.behind_a_snapshot,
+    "long_run": growth.of_one_run,
     "idle": idle,
 }
 
 
-def _warm(task: Task[..., Any], measuring: Measuring) -> None:
+def take_steps(crew: Crew, task: Task[..., Any], runs: int, count: int) -> float:
+    """Let so many runs take so many steps each; return how many a second."""
     rows.empty()
-    with rows.drained(PATIENCE_SECONDS):
-        rows.fill(task, measuring.size(1_000, least=20))
-
-
-def _drain(task: Task[..., Any], count: int, *, anew: bool = True) -> float:
-    if anew:
-        rows.empty()
-    begun = rows.now()
-    with rows.drained(PATIENCE_SECONDS):
-        rows.fill(task, count)
-    return rows.rate_of_the_drain(begun)
-
-
-def _take_steps(task: Task[..., Any], runs: int, count: int) -> float:
-    rows.empty()
-    with rows.drained(PATIENCE_SECONDS):
+    with crew.drained():
         rows.fill(task, runs, (count,))
     spans: list[Any] = rows.results()
     if len(spans) != runs:
@@ -206,39 +192,31 @@ def _take_steps(task: Task[..., Any], runs: int, count: int) -> float:
     return float(runs * count / (max(end for _, end in spans) - min(begun for begun, _ in spans)))
 
 
-def _resume(count: int, times: int = 3) -> Iterator[float]:
+def _resume(crew: Crew, count: int, times: int = 3) -> Iterator[float]:
     """Suspend one run behind its steps and resume it, a few times; give the milliseconds of each."""
     rows.empty()
     (run_id,) = rows.fill(tasks.resumed, 1, (count, times))
     called = []
     for number in range(times):
-        _wait_for(lambda asked=number + 1: rows.questions_of(run_id) == asked)  # type: ignore[misc]
+        crew.wait_until(lambda asked=number + 1: rows.questions_of(run_id) == asked, "a question")  # type: ignore[misc]
         rows.pause(0.1)
         called.append(clock.monotonic())
         control.resume(run_id, number, using="default")
-    _wait_for(lambda: rows.result_of(run_id) is not None)
+    crew.wait_until(lambda: rows.result_of(run_id) is not None, "the end of a run")
     for begun, mark in zip(called, rows.result_of(run_id), strict=True):
         yield 1000 * (mark - begun)
 
 
-def _resume_visit(count: int, times: int = 5) -> Iterator[float]:
+def _resume_visit(crew: Crew, count: int, times: int = 5) -> Iterator[float]:
     """Let a workflow wait behind so many visits and resume it, a few times; give the milliseconds of each."""
     rows.empty()
     run_id = UUID(str(tasks.Visiting.enqueue(tasks.Visiting.State(visits=count, questions=times)).id))
     called: list[float] = []
     for number in range(times):
-        _wait_for(lambda visit=count + 1 + number: rows.visit_of(run_id) == visit)  # type: ignore[misc]
+        crew.wait_until(lambda visit=count + 1 + number: rows.visit_of(run_id) == visit, "a visit")  # type: ignore[misc]
         rows.pause(0.1)
         called.append(clock.monotonic())
         control.resume(run_id, number, using="default")
-    _wait_for(lambda: rows.state_of(run_id) is not None)
+    crew.wait_until(lambda: rows.state_of(run_id) is not None, "the end of a workflow")
     for begun, mark in zip(called, rows.state_of(run_id).marks, strict=True):
         yield 1000 * (mark - begun)
-
-
-def _wait_for(happened: Callable[[], bool]) -> None:
-    end = clock.monotonic() + PATIENCE_SECONDS
-    while not happened():
-        if clock.monotonic() > end:
-            raise rows.TookTooLong(f"Waited {PATIENCE_SECONDS:g} s for a run.")
-        rows.pause(rows.LOOK_SECONDS)

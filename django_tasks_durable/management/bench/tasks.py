@@ -40,6 +40,23 @@ def sequential(context: Any, count: int) -> list[float]:
 
 
 @task
+def long(context: Any, parts: int, count: int) -> list[float]:
+    """Take steps in so many parts of so many, and say when the first part began and when each ended."""
+    marks = [clock.monotonic()]
+    for part in range(parts):
+        for number in range(count):
+            context.step(f"step {part}.{number}", _one)
+        marks.append(clock.monotonic())
+    return marks
+
+
+@task
+def parked(context: Any) -> None:
+    """Wait for somebody who never answers."""
+    context.interrupt("Well?")
+
+
+@task
 def atomic(context: Any, count: int) -> list[float]:
     """Take atomic steps one after the other; see sequential()."""
     begun = clock.monotonic()

@@ -11,6 +11,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,10 +21,12 @@ from django.db.utils import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_tasks_durable.conf import Options, get_options
-from django_tasks_durable.management.bench import report, stage
+from django_tasks_durable.management.bench import comparing, report, stage
 from django_tasks_durable.management.bench.place import Place, PlaceTaken, place_of
 
-SCENES = ("enqueue", "enqueue_many", "drain", "pickup", "steps", "resume", "visits", "growth", "idle")
+SCENES = (
+    "enqueue", "enqueue_many", "drain", "claim", "pickup", "steps", "resume", "visits", "growth", "snapshot", "long_run", "idle",
+)  # fmt: skip
 # What belongs to the project's databases or cannot be written into an environment variable, and the project's own code: a
 # middleware makes a transaction of every enqueue and stands around every attempt.
 NOT_PASSED_ON = {
@@ -74,7 +77,19 @@ class Command(BaseCommand):
         add(
             "--plans", action="store_true", help="Show how claims were planned in the scene growth (--json has it too)."
         )
+        add(
+            "--model",
+            action="store_true",
+            help="Also measure what a run costs in statements, commits, WAL and processor time, and hold the limit that "
+            "follows against what is reached (PostgreSQL).",
+        )
         add("--json", action="store_true", help="Write one JSON object instead of the table.")
+        add(
+            "--compare",
+            type=Path,
+            metavar="FILE",
+            help="What an earlier run wrote with --json: name what fell since by more than the noise, and fail if anything did.",
+        )
         add("--scale", type=positive, default=1.0, help="Shorten (0.1) or lengthen every scene (default: 1).")
         add("--backend", default="default", help="Alias in TASKS whose options are used (default: default).")
         add("--database", help="Alias of the database to measure on (default: the backend's).")
@@ -85,8 +100,9 @@ class Command(BaseCommand):
         """Make the place, measure in it, take it away, and report."""
         settings = get_options(options["backend"])
         using = options["database"] or settings.database
+        place = self._place(using, options)
+        earlier = self._earlier(using, options)
         with _interruptible():
-            place = self._place(using, options)
             try:
                 self._prepare(place, options)
                 results, failed = self._measure(place, settings, options)
@@ -96,6 +112,16 @@ class Command(BaseCommand):
         self._report(results, options)
         if failed:
             raise CommandError(f"Could not measure: {'; '.join(f'{scene} ({why})' for scene, why in failed.items())}")
+        if earlier is not None and (falls := comparing.falls(earlier, results)):
+            raise CommandError(f"Slower than in {options['compare']}: {'; '.join(map(str, falls))}")
+
+    def _earlier(self, using: str, options: Mapping[str, Any]) -> comparing.Results | None:
+        if options["compare"] is None:
+            return None
+        try:
+            return comparing.read(options["compare"], vendor=connections[using].vendor, scale=options["scale"])
+        except comparing.NotComparable as error:
+            raise CommandError(str(error)) from error
 
     def _place(self, using: str, options: Mapping[str, Any]) -> Place:
         try:
@@ -116,7 +142,7 @@ class Command(BaseCommand):
     def _measure(
         self, place: Place, settings: Options, options: Mapping[str, Any]
     ) -> tuple[dict[str, Any], dict[str, str]]:
-        order = json.dumps({"scenes": options["only"], "scale": options["scale"]})
+        order = json.dumps({key: options[key] for key in ("scale", "model")} | {"scenes": options["only"]})
         passed_on = {
             option.name: getattr(settings, option.name)
             for option in fields(settings)

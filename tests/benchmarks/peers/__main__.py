@@ -16,12 +16,19 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests import embedded_postgres
+from tests.benchmarks import ending
 from tests.benchmarks.peers import measuring, page
 from tests.benchmarks.peers.peers import PEERS, Peer
+
+OURS = (
+    "async tasks on one event loop, one process of `runtasks` as it comes, measured by `benchtasks`; steps of one run on a thread, "
+    "of 200 runs on the loop; done runs are kept with their timeline; every write is fenced"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table as a page")
     parser.add_argument("--json", action="store_true", help="print one JSON object in the end")
     options = parser.parse_args(arguments)
+    ending.end_on_sigterm()
     chosen = [peer for peer in PEERS if not options.only or peer.driver in options.only]
+    load = os.getloadavg()[0]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="peers-")))
         environments = (options.environments or folder / "environments").resolve()
@@ -56,7 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             except (measuring.Failed, subprocess.SubprocessError) as error:
                 failed[peer.name] = str(error)
         notes = {peer.name: f"{measuring.versions(pythons[peer], peer)}: {peer.how}" for peer in pythons}
-    told = page.page(_machine(ours), ours["flat"], peers, notes)
+    notes = {"django-tasks-durable": OURS, **notes}
+    told = page.page(_machine(ours, load), ours["flat"], peers, notes)
     if options.write:
         options.write.write_text(told)
     print(json.dumps({"ours": ours, "peers": peers, "failed": failed}) if options.json else told)
@@ -69,7 +79,7 @@ def _ours(url: str) -> dict[str, Any]:
     """Measure this project with its own instrument."""
     print("django-tasks-durable ...", file=sys.stderr, flush=True)
     command = [sys.executable, "manage.py", "benchtasks", "--json", "--only"]
-    command += ["enqueue,enqueue_many,drain,pickup,steps,resume"]
+    command += ["enqueue,enqueue_many,drain,pickup,steps,resume,growth"]
     done = subprocess.run(
         command,
         cwd=measuring.ROOT,
@@ -84,7 +94,8 @@ def _ours(url: str) -> dict[str, Any]:
     told["flat"] = {
         **{key: told[key] for key in ("enqueue_per_s", "enqueue_many_per_s", "pickup_ms", "steps_per_s")},
         "drain_per_s": told["drain_per_s"]["async"],
-        "resume_ms": told["resume_ms"]["1000"],
+        "resume_ms": told["resume_ms"],
+        "growth": {key: told["ratio"][f"growth_{key}"] for key in ("finished_1m", "future_100k")},
     }
     return told
 
@@ -101,10 +112,11 @@ def _measured(peer: Peer, python: Path, server_url: str, folder: Path) -> dict[s
         return measuring.Trial(peer, python, url, place).figures()
 
 
-def _machine(ours: dict[str, Any]) -> str:
+def _machine(ours: dict[str, Any], before: float) -> str:
     limit = ours["limit"]
     return (
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the end. "
+        f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, PostgreSQL {ours['database']['version']}, Python "
+        f"{platform.python_version()}, a load of {before:.1f} before the run and {os.getloadavg()[0]:.1f} at its end. "
         f"What this PostgreSQL reaches by itself: {limit['insert_commits_per_s']:,.0f} insert commits/s, "
         f"{limit['claim_complete_b500_per_s']:,.0f} claims and completions/s in batches of 500, "
         f"{limit['step_commits_per_s']:,.0f} step commits/s."

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from tests.benchmarks.peers.peers import Peer
+from tests.benchmarks.peers.peers import Peer, Rows
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 PATIENCE = 300.0
@@ -51,7 +51,7 @@ class Trial:
     """One peer on one empty place."""
 
     def __init__(self, peer: Peer, python: Path, url: str, folder: Path) -> None:
-        self.peer, self.python, self.folder = peer, python, folder
+        self.peer, self.python, self.url, self.folder = peer, python, url, folder
         self.environment = {
             **{
                 key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "DJANGO_SETTINGS_MODULE"}
@@ -72,16 +72,34 @@ class Trial:
             self._drain(500, 1)
         found["drain_per_s"] = {}
         for workers in (1, 2):
-            self._fill()
+            self._fill(self.peer.jobs)
             found["drain_per_s"][str(workers)] = self._drain(self.peer.jobs, workers)
         found["pickup_ms"] = self._pickup(100)
         if self.peer.has_steps:
             found["steps_per_s"] = {"sequential": self._steps(1, 1_000, 1), "concurrent": self._steps(200, 10, 50)}
-            found["resume_ms"] = self._do("resume", 1_000)["ms"]
+            found["resume_ms"] = {str(count): self._do("resume", count)["ms"] for count in (1_000, 10_000)}
+        if self.peer.rows:
+            found["growth"] = self._growth(self.peer.rows, found["drain_per_s"]["1"])
         return found
 
-    def _fill(self) -> None:
-        self._do("bulk" if self.peer.has_bulk else "enqueue", self.peer.jobs)
+    def _growth(self, rows: Rows, empty: float) -> dict[str, float]:
+        """Drain beside 100,000 jobs that are due tomorrow and beside 1,000,000 that ended; tell each of the plain drain."""
+        found = {}
+        jobs = self.peer.jobs // 2
+        self._do("enqueue", 1)
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            _multiply(connection, rows, rows.waiting, 100_000, {rows.due: "now() + interval '1 day'"})
+            self._fill(jobs)
+            found["future_100k"] = self._drain(jobs + 1, 1) / empty
+            connection.execute(f"DELETE FROM {rows.table} WHERE {rows.due} > now() + interval '1 hour'".encode())
+            if rows.ended:
+                _multiply(connection, rows, rows.ended, 1_000_000, {})
+                self._fill(jobs)
+                found["finished_1m"] = self._drain(jobs, 1) / empty
+        return found
+
+    def _fill(self, jobs: int) -> None:
+        self._do("bulk" if self.peer.has_bulk else "enqueue", jobs)
 
     def _drain(self, count: int, workers: int) -> float:
         """Let workers do what waits, and return how many a second between the first and the last."""
@@ -142,6 +160,26 @@ class Trial:
 
     def _command(self, action: str, *counts: int) -> list[str]:
         return [str(self.python), "-c", CALL.format(driver=self.peer.driver), action, *map(str, counts)]
+
+
+def _multiply(
+    connection: psycopg.Connection[Any], rows: Rows, status: str, count: int, changes: Mapping[str, str]
+) -> None:
+    """Copy one job of a status many times, without the triggers that tell workers of each."""
+    columns = connection.execute(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s", (rows.table,)
+    ).fetchall()
+    made = {name: "gen_random_uuid()" for name, kind in columns if (name, kind) == ("id", "uuid")}
+    kept = {name: changes.get(name, f't."{name}"') for name, _kind in columns if name != "id"}
+    values = {**made, **kept}
+    names = ", ".join(f'"{name}"' for name in values)
+    statement = (
+        f"INSERT INTO {rows.table} ({names}) SELECT {', '.join(values.values())} FROM "
+        f"(SELECT * FROM {rows.table} WHERE status = '{status}' ORDER BY id DESC LIMIT 1) t, generate_series(1, {count})"
+    )
+    connection.execute("SET session_replication_role = replica")
+    connection.execute(statement.encode())
+    connection.execute(f"VACUUM (ANALYZE) {rows.table}".encode())
 
 
 @contextmanager
