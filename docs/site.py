@@ -28,18 +28,25 @@ def on_config(config: Any) -> Any:
 
 
 def nav_of(index: str) -> list[Any]:
-    """Return the pages of an index in its order, in groups where it has headings."""
-    nav: list[Any] = []
-    groups = {1: nav}
+    """Return the pages of an index in its order, each once, grouped by its headings; what comes before these is the start."""
+    nav: list[Any] = [{"Start": (start := ["index.md"])}]
+    groups: dict[int, list[Any]] = {1: nav}
+    pages = [_page_of(target) for _, _, _, target in INDEXED.findall(index) if target]
     for heading, title, words, target in INDEXED.findall(index):
         if heading:
-            group = groups[len(heading)] = []
-            groups = {depth: groups[depth] for depth in groups if depth <= len(heading)}
-            groups[len(heading) - 1].append({title: group})
-        else:
-            page = os.path.normpath(PurePosixPath("docs") / target)
-            groups[max(groups)].append({words: ROOT_PAGES.get(page, page.removeprefix("docs/"))})
-    return [{"Start": "index.md"}, *nav]
+            groups = {depth: groups[depth] for depth in groups if depth < len(heading)}
+            groups[max(groups)].append({title: (group := [])})
+            groups[len(heading)] = group
+        elif len(groups) > 1 or pages.count(_page_of(target)) == 1:
+            group = start if len(groups) == 1 else groups[max(groups)]
+            # Words that go on a sentence are no title: the page's own is.
+            group.append(_page_of(target) if words[0].islower() else {words: _page_of(target)})
+    return nav
+
+
+def _page_of(target: str) -> str:
+    page = os.path.normpath(PurePosixPath("docs") / target)
+    return ROOT_PAGES.get(page, page.removeprefix("docs/"))
 
 
 def on_files(files: Files, config: Any) -> Files:
