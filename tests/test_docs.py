@@ -139,7 +139,11 @@ def test_each_page_ends_with_where_to_go_next() -> None:
     assert [page.name for page in pages if not re.match(r"Next: .*\]\(", page.read_text().splitlines()[-1])] == []
 
 
-@pytest.mark.parametrize("page", sorted((ROOT / "docs/contributing").glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [*sorted((ROOT / "docs/contributing").glob("*.md")), *(ROOT / "docs/adr").glob("*-what-is-written-by-hand.md")],
+    ids=lambda page: page.stem,
+)
 def test_a_note_for_contributors_names_what_there_is(page: Path) -> None:
     named = re.findall(r"`([\w./-]+(?:\.\w+|/))`", page.read_text())
     places = [ROOT, ROOT / "django_tasks_durable"]
