@@ -174,6 +174,9 @@ class Options:
     global_concurrency: int | None = None
     queue_limits: Mapping[str, QueueLimits] = field(default_factory=dict)
     max_payload_bytes: int = 262_144
+    max_run_steps: int | None = 100_000
+    max_run_lines: int | None = 1_000_000
+    max_run_bytes: int | None = 268_435_456
     payload_codec: str = ""
     payload_keys: tuple[str, ...] = field(default=(), repr=False)
     middleware: tuple[str, ...] = ()
@@ -390,6 +393,9 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: _is_count(v) and v <= HARD_PAYLOAD_BYTES,
         f"a whole number from 1 to {HARD_PAYLOAD_BYTES}",
     ),
+    "max_run_steps": (lambda v: v is None or _is_count(v), "a whole number from 1, or None"),
+    "max_run_lines": (lambda v: v is None or _is_count(v), "a whole number from 1, or None"),
+    "max_run_bytes": (lambda v: v is None or _is_count(v), "a whole number from 1, or None"),
     "payload_codec": (
         lambda v: v == "" or _is_path(v),
         "the dotted path of a codec, such as 'django_tasks_durable.encryption.FernetCodec', or ''",

@@ -59,6 +59,21 @@ class PayloadTooLarge(DurableError):
         )
 
 
+class RunTooLong(DurableError):
+    """A run has written as much as the settings let one run write; what it did is kept, and it is not retried by itself."""
+
+    code = "RUN_TOO_LONG"
+
+    def __init__(self, option: str, written: int, limit: int, path: str) -> None:
+        self.option, self.written, self.limit, self.path = option, written, limit, path
+        what = option.rpartition("_")[2]
+        super().__init__(
+            f"The run has written {written:,} {what} and one run may write {limit:,}, so {path!r} is not begun. If its body "
+            "never ends, mend it; else split the work into children. Its checkpoints are kept: to go on from here, raise "
+            f"OPTIONS[{option!r}] and retry the run."
+        )
+
+
 class Drift(DurableError):
     """The code asks for something else than what the run's history holds at this place.
 

@@ -11,7 +11,7 @@ from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
 from django_tasks_durable.primitives.writes import Append, Awaited, CheckpointRecord, SetProgress, WaitRequest
 
-from .replay import Decision, Place, Scope
+from .replay import Decision, Perform, Place, Scope
 
 if TYPE_CHECKING:
     from .childstream import Cursor
@@ -152,6 +152,8 @@ class Frame:
             self.slice.doom = drift
             raise
         self.slice.hear(self.strand, place, kind, decision)
+        if isinstance(decision, Perform):
+            self.slice.allowance.step(place.path)
         return decision
 
     def end(self) -> None:

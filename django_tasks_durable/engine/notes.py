@@ -87,6 +87,8 @@ def _hand_over(frame: Frame, fact: Append | SetProgress) -> None:
         frame.strand.limit.check()
     if frame.is_replaying:
         return
+    if isinstance(fact, Append):
+        frame.slice.allowance.line(fact.line.path or fact.line.kind, fact.line.message, fact.line.data)
     notes = frame.strand.atomic
     if notes is not None:
         notes.facts.append(fact)

@@ -21,6 +21,7 @@ from django_tasks_durable.exceptions import (
     LeaseLost,
     NonRetryable,
     RunCancelled,
+    RunTooLong,
     ShuttingDown,
     Suspend,
     SuspensionSwallowed,
@@ -44,7 +45,7 @@ from .slice import Slice
 logger = logging.getLogger("django_tasks_durable.engine")
 
 # Trying again would end the same way.
-HOPELESS = (NonRetryable, Drift, SuspensionSwallowed, UnknownTask, VersionMismatch)
+HOPELESS = (NonRetryable, Drift, RunTooLong, SuspensionSwallowed, UnknownTask, VersionMismatch)
 
 
 def of_value(slice: Slice, value: Any) -> Outcome:

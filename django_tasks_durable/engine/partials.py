@@ -9,6 +9,7 @@ from django_tasks_durable.exceptions import (
     Drift,
     NotSerializable,
     PayloadTooLarge,
+    RunTooLong,
     SuspensionSwallowed,
     TaskTimeout,
 )
@@ -39,7 +40,7 @@ def told(slice: Slice, body: Body, path: str = "") -> Act[Any]:
             if is_news:
                 yield Emit(value)
             slice.check()
-        except (NotSerializable, PayloadTooLarge, ControlFlow, Drift, TaskTimeout) as error:
+        except (NotSerializable, PayloadTooLarge, ControlFlow, Drift, RunTooLong, TaskTimeout) as error:
             # Raised where the body yielded, so that it can clean up there.
             thrown = error
 
@@ -50,5 +51,6 @@ def _tell(slice: Slice, raw: Any, path: str) -> tuple[bool, Any]:
     if slice.partials <= slice.replay.partials.get(path, 0):
         return False, None
     text, value = codec.round_trip(raw, where="partial", limit=slice.limit)
+    slice.allowance.line(f"{path}partial {slice.partials}", text)
     slice.store.submit(Append(lease=slice.claimed.lease, line=Line(kind=StepKind.PARTIAL, path=path, data=text)))
     return True, value

@@ -140,6 +140,12 @@ class Replay:
         """Tell whether there is a checkpoint at this path."""
         return path in self._checkpoints
 
+    def measured(self) -> tuple[int, int]:
+        """Return the number of checkpoints and questions, and how many bytes the values take."""
+        return len(self._checkpoints.keys() | self._waits.keys()), sum(
+            len(record.value) for record in self._checkpoints.values()
+        )
+
     @property
     def has_undoable(self) -> bool:
         """Whether a step was done that can be undone."""

@@ -30,6 +30,7 @@ from django_tasks_durable.primitives.writes import (
 )
 from django_tasks_durable.store import user_transactions
 
+from .allowance import Allowance
 from .control import AttemptControl
 from .frame import Frame, Pending, Strand
 from .replay import Decision, Place, Replay
@@ -100,6 +101,7 @@ class Slice:
         #: What carries a class workflow; None for a function.
         self.machine: Machine | None = None
         self._replay: Replay | None = None
+        self._allowance: Allowance | None = None
 
     @property
     def replay(self) -> Replay:
@@ -113,6 +115,14 @@ class Slice:
                         is_ordered=self.task is None or workflow_of(self.task) is None,
                     )
         return self._replay
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the run may still write."""
+        if self._allowance is None:
+            with self.lock:
+                self._allowance = self._allowance or Allowance(self)
+        return self._allowance
 
     def child(self, run_id: UUID) -> ChildRecord | None:
         """Tell how a child stood when this slice began; None for one that is new or gone."""

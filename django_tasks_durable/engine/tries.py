@@ -18,6 +18,7 @@ from django_tasks_durable.exceptions import (
     NonRetryable,
     NotSerializable,
     PayloadTooLarge,
+    RunTooLong,
     TaskTimeout,
 )
 from django_tasks_durable.primitives import clock, codec
@@ -115,7 +116,7 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
                 limit.check()
             text, value = codec.round_trip(raw, limit=frame.slice.limit)
             yield Durable(_saved(frame, place, work, text, clock.monotonic() - started))
-    except (Drift, TaskTimeout):  # about the attempt, not the step
+    except (Drift, RunTooLong, TaskTimeout):  # about the attempt, not the step
         raise
     except DatabaseAway as away:
         _wait_for_database(frame, place, work, away)
@@ -160,6 +161,7 @@ def _perform_atomic(
 
 
 def _saved(frame: Frame, place: Place, work: Work, text: str, seconds: float) -> SaveCheckpoint | Append:
+    frame.slice.allowance.wrote(text)
     line = records.step_line(place, records.key_of(place), kind=work.kind)
     write = records.saved(
         frame.slice.claimed.lease,

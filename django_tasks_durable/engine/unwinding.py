@@ -17,6 +17,7 @@ from django_tasks_durable.exceptions import (
     CompensationLost,
     Drift,
     RunCancelled,
+    RunTooLong,
     TaskCancelled,
     UnknownTask,
     VersionMismatch,
@@ -44,7 +45,7 @@ from .slice import Slice
 from .tries import Work, tried
 
 # A run that is parked is to be mended and to go on: nothing of it is undone.
-PARKED = (Drift, UnknownTask, VersionMismatch)
+PARKED = (Drift, RunTooLong, UnknownTask, VersionMismatch)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -483,6 +483,11 @@ MUTANTS = [
         tests="tests/store/test_atomic.py",
     ),
     _mutant(
+        "a run may write for ever",
+        (ENGINE + "allowance.py", "if most is not None and written >= most:", "if False:"),
+        tests="tests/engine/test_allowance.py",
+    ),
+    _mutant(
         "a run that is pinned to another version is claimed",
         (STORE + "claims.py", "        for path, pin in self.pins.items():", "        for path, pin in {}.items():"),
         tests="tests/store/test_claims.py",
