@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
-from .limits import QueueLimits, expect_count, read_queue_limits
+from .limits import QueueLimits, Rate, expect_count, read_queue_limits
 
 HARD_PAYLOAD_BYTES = 10 * 1024 * 1024
 
@@ -104,6 +104,10 @@ def _payload_keys(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _rate(name: str, value: Any) -> Rate | None:
+    return None if value is None else Rate.of(value, name)
+
+
 def _are_paths(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(_is_path(path) for path in value)
 
@@ -137,6 +141,10 @@ class RestPolicy:
             return given
         read = {name: _rest_part(name, value) for name, value in _known_parts(cls, given).items()}
         return cls(**read)
+
+
+LINK_RATE = Rate(60, 60.0)
+WRONG_LINK_RATE = Rate(20, 60.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +205,8 @@ class Options:
     expose: tuple[str, ...] = ()
     enqueue_as: str = ""
     rest: RestPolicy = RestPolicy()
+    link_rate: Rate | None = LINK_RATE
+    wrong_link_rate: Rate | None = WRONG_LINK_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +327,8 @@ _COERCIONS: dict[str, Callable[[Any], Any]] = {
     "queue_limits": read_queue_limits,
     "expose": tuple,
     "rest": RestPolicy.of,
+    "link_rate": lambda value: _rate("link_rate", value),
+    "wrong_link_rate": lambda value: _rate("wrong_link_rate", value),
 }
 # What is told better by whoever reads the value than by a rule.
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -324,6 +336,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "rest": RestPolicy.of,
     "queue_limits": read_queue_limits,
     "payload_keys": _payload_keys,
+    "link_rate": lambda value: _rate("link_rate", value),
+    "wrong_link_rate": lambda value: _rate("wrong_link_rate", value),
     "global_concurrency": lambda value: expect_count("global_concurrency", value),
 }
 

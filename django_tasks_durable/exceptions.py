@@ -333,6 +333,16 @@ class BadLink(DurableError):
         super().__init__("This link is damaged. Use it as it was sent, whole.")
 
 
+class TooOften(DurableError):
+    """A link was followed too often, or too many wrong ones came from one address."""
+
+    code = "TOO_OFTEN"
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(f"This was asked too often. Try again in {seconds:.0f} seconds.")
+
+
 class LinkExpired(DurableError):
     """A link was used after its time."""
 

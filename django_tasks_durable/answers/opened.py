@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django_tasks_durable.conf import get_options
-from django_tasks_durable.exceptions import AlreadyResolved, DeadlinePassed, LinkExpired, NotAskedYet, NotWaiting
+from django_tasks_durable.conf import durable_aliases, get_options
+from django_tasks_durable.exceptions import (
+    AlreadyResolved,
+    BadLink,
+    DeadlinePassed,
+    LinkExpired,
+    NotAskedYet,
+    NotWaiting,
+)
 from django_tasks_durable.primitives import links
 from django_tasks_durable.snapshots import read, waits
 from django_tasks_durable.snapshots.parts import WaitSnapshot
 from django_tasks_durable.snapshots.shapes import RunSnapshot
+
+from .rates import expect_room
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +43,19 @@ class Opened:
         return wait
 
 
-def follow(kind: str, signed: str) -> Opened:
-    """Open a link. Raise BadLink, LinkExpired or RunNotFound."""
-    link = links.read(kind, signed)
+def follow(kind: str, signed: str, *, caller: str) -> Opened:
+    """Open a link for whoever calls from an address. Raise BadLink, TooOften, LinkExpired or RunNotFound.
+
+    Wrong links are counted by the caller and good ones each by itself: behind a proxy many callers may have one address, and
+    nobody's wrong link is to hold up another's good one.
+    """
+    try:
+        link = links.read(kind, signed)
+    except BadLink:
+        for alias in durable_aliases()[:1]:
+            expect_room(get_options(alias).wrong_link_rate, "wrong_links", caller)
+        raise
+    expect_room(get_options(link.backend).link_rate, "link", f"{kind} {signed}")
     using = get_options(link.backend).database
     run = read.one(link.run_id, using=using)
     if link.expires_at is not None and link.expires_at <= run.read_at:

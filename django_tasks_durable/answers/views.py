@@ -29,6 +29,7 @@ from django_tasks_durable.exceptions import (
     NotWaiting,
     PayloadTooLarge,
     RunNotFound,
+    TooOften,
     UnknownForm,
 )
 from django_tasks_durable.primitives.links import APPROVAL, WEBHOOK
@@ -58,6 +59,7 @@ STATUSES: dict[type[DurableError], int] = {
     NotWaiting: 410,
     RunNotFound: 410,
     PayloadTooLarge: 413,
+    TooOften: 429,
     UnknownForm: 503,
 }
 
@@ -78,7 +80,8 @@ def _discreet(*methods: str) -> Callable[[View], View]:
             response["Referrer-Policy"] = "no-referrer"
             response["X-Robots-Tag"] = "noindex, nofollow"
             if response.status_code >= 400:
-                logger.warning("An answer by a link was refused with %s", response.status_code)
+                if response.status_code != 429:  # a flood is not to fill the log
+                    logger.warning("An answer by a link was refused with %s", response.status_code)
                 response._has_been_logged = True  # type: ignore[attr-defined]
             return response
 
@@ -93,7 +96,7 @@ def _discreet(*methods: str) -> Callable[[View], View]:
 def approval(request: HttpRequest, signed: str) -> HttpResponse:
     """Show the question that a link leads to, and give it the answer that is posted. The first answer stands."""
     try:
-        opened = follow(APPROVAL, signed)
+        opened = follow(APPROVAL, signed, caller=_caller(request))
         wait = opened.question()
         user = getattr(request, "user", AnonymousUser())  # a site may do without accounts
         expect_permitted(wait, user)
@@ -115,12 +118,12 @@ def approval(request: HttpRequest, signed: str) -> HttpResponse:
 def webhook(request: HttpRequest, signed: str) -> HttpResponse:
     """Take the JSON that a program posts as the answer. The same again is accepted, another is refused."""
     try:
-        opened = follow(WEBHOOK, signed)
+        opened = follow(WEBHOOK, signed, caller=_caller(request))
         limit = get_options(opened.link.backend).max_payload_bytes
         payload = read_json(request, request.META.get("CONTENT_LENGTH"), limit)
         messages.deliver(opened.run.id, opened.link.path, payload, using=opened.using, by=BY_WEBHOOK)
     except DurableError as error:
-        return JsonResponse({"code": error.code, "message": str(error)}, status=_status(error))
+        return _dated(JsonResponse({"code": error.code, "message": str(error)}, status=_status(error)), error)
     return JsonResponse({"accepted": True})
 
 
@@ -142,12 +145,23 @@ def _refusal(request: HttpRequest, error: DurableError) -> HttpResponse:
     said = {
         MayNotAnswer: _("Log in as somebody who may answer this, then open the link again."),
         AlreadyResolved: _("This has been answered already. The first answer stands."),
+        TooOften: _("This was asked too often. Try again in a moment."),
         NotAskedYet: _("The question has not been put yet. Try again in a moment."),
     }.get(type(error), plain(error))
     response = render(request, "durable_tasks/answers/refused.html", {"said": said}, status=_status(error))
     if isinstance(error, NotAskedYet):
         response["Retry-After"] = str(SECONDS_TO_WAIT)
+    return _dated(response, error)
+
+
+def _dated(response: HttpResponse, error: DurableError) -> HttpResponse:
+    if isinstance(error, TooOften):
+        response["Retry-After"] = f"{error.seconds:.0f}"
     return response
+
+
+def _caller(request: HttpRequest) -> str:
+    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def _status(error: DurableError) -> int:

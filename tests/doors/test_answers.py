@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
 from django.test import Client, override_settings
 from django.urls import reverse
 
@@ -26,7 +27,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def stopped() -> Any:
-    """Stop the clocks."""
+    """Stop the clocks, and forget how often links were followed."""
+    cache.clear()
     with frozen() as at:
         yield at
 
@@ -206,6 +208,55 @@ def test_a_link_that_was_changed_leads_nowhere() -> None:
     with override_settings(SECRET_KEY="another"):
         assert Client().get(page).status_code == 404
     assert acts.everything() == before
+
+
+def rated(**options: Any) -> override_settings:
+    """Set how often links may be followed."""
+    place = {"BACKEND": "django_tasks_durable.DurableBackend", "OPTIONS": options}
+    return override_settings(TASKS={"default": place})
+
+
+def test_a_link_is_followed_so_often_and_then_told_to_wait() -> None:
+    (_, page), (_, other) = mailed(), mailed()
+    with rated(link_rate="3/minute"):
+        assert [Client().get(page).status_code for _ in range(5)] == [200, 200, 200, 429, 429]
+        refused = Client().get(page)
+        assert refused["Retry-After"] == "60"
+        assert "too often" in refused.content.decode()
+        assert Client().post(page, {"choice": "true"}).status_code == 429
+        assert Client().get(other).status_code == 200
+    with rated(link_rate=None):
+        assert Client().get(page).status_code == 200
+
+
+def test_a_webhook_is_called_so_often_and_then_told_to_wait() -> None:
+    _, hook = hooked()
+    with rated(link_rate="2/hour"):
+        assert [post(hook, {"ok": True}).status_code for _ in range(3)] == [200, 200, 429]
+        refused = post(hook, {"ok": True})
+    assert (refused.json()["code"], refused["Retry-After"]) == ("TOO_OFTEN", "3600")
+
+
+def test_wrong_links_are_refused_by_the_address_that_they_come_from(caplog: pytest.LogCaptureFixture) -> None:
+    _, page = mailed()
+    with rated(wrong_link_rate="3/minute"):
+        wrong = [page[: -9 - number] + "x/" for number in range(5)]
+        assert [Client().get(each).status_code for each in wrong] == [404, 404, 404, 429, 429]
+        assert len([record for record in caplog.records if "refused with" in record.message]) == 3
+        assert Client().get(wrong[0], REMOTE_ADDR="203.0.113.9").status_code == 404
+        # Others may stand behind the same proxy, with good links.
+        assert Client().get(page).status_code == 200
+
+
+def test_a_cache_that_fails_holds_up_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, page = mailed()
+
+    def broken(*args: Any, **options: Any) -> None:
+        raise ConnectionError("the cache is away")
+
+    monkeypatch.setattr("django_tasks_durable.answers.rates.cache.add", broken)
+    with rated(link_rate="1/hour"):
+        assert [Client().get(page).status_code for _ in range(3)] == [200] * 3
 
 
 def test_a_link_outlives_a_new_key_for_as_long_as_the_old_one_is_a_fallback() -> None:

@@ -117,6 +117,7 @@ def test_a_wrong_value_is_named(name: str, value: Any) -> None:
         ("max_payload_bytes", 10 * 1024 * 1024),
         ("max_run_steps", 1),
         ("max_run_lines", None),
+        ("link_rate", None),
         ("redact_keys", ()),
         ("lease_seconds", 20),
     ],
