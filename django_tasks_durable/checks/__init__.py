@@ -249,7 +249,7 @@ def check_live(app_configs: object = None, **kwargs: Any) -> Messages:
                 checks.Info(
                     f"CHANNEL_LAYERS[{name!r}] ends with its process, so no hints of tasks are sent by it.",
                     hint="Nothing is wrong: changes are told live all the same. Set channel_layer to None to be rid of this.",
-                    id="durable_tasks.I032",
+                    id="durable_tasks.I040",
                 )
             )
     return messages

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import django
 from django.conf import settings
 from django.core import checks
+from django.utils.http import is_same_domain
 
 from django_tasks_durable.authoring.tasks import options_of, registered
 from django_tasks_durable.executors.base import THREAD, executor_of
@@ -80,6 +81,10 @@ def check_open_doors(app_configs: object = None, **kwargs: Any) -> Messages:
             said = f"TASKS[{alias!r}]['OPTIONS']['rest'] lets a user enqueue and act as often as they like."
             hint = "Give a write_rate such as '120/min'."
             messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W038"))
+        if options.enqueue_as and not options.visible_to:
+            said = f"TASKS[{alias!r}] tells by 'enqueue_as' whose a task is, and without 'visible_to' everybody sees everybody's."
+            hint = "Name a function of (user, queryset) in OPTIONS['visible_to'] that keeps the runs which the user may see."
+            messages.append(checks.Warning(said, hint=hint, id="durable_tasks.W039"))
     return messages
 
 
@@ -95,6 +100,15 @@ def check_surroundings(app_configs: object = None, **kwargs: Any) -> Messages:
                     id="durable_tasks.W018",
                 )
             )
+        elif options.base_url and not _is_seen_as_https(options.base_url):
+            found.append(
+                checks.Info(
+                    f"TASKS[{alias!r}]['OPTIONS']['base_url'] is https. If that ends at a proxy, Django takes requests for http "
+                    "and refuses the answers that are posted on the page of a link.",
+                    hint="Behind such a proxy set SECURE_PROXY_SSL_HEADER, or add the address to CSRF_TRUSTED_ORIGINS.",
+                    id="durable_tasks.I044",
+                )
+            )
         if options.retention.keeps_everything:
             found.append(
                 checks.Info(
@@ -104,6 +118,14 @@ def check_surroundings(app_configs: object = None, **kwargs: Any) -> Messages:
                 )
             )
     return found
+
+
+def _is_seen_as_https(base_url: str) -> bool:
+    if settings.SECURE_PROXY_SSL_HEADER:
+        return True
+    host = urlsplit(base_url).netloc
+    trusted = [urlsplit(origin).netloc for origin in settings.CSRF_TRUSTED_ORIGINS if origin.startswith("https://")]
+    return any(is_same_domain(host, origin.removeprefix("*")) for origin in trusted)
 
 
 def _about_django(version: tuple[int, ...]) -> Messages:

@@ -286,7 +286,7 @@ def test_a_pooler_is_nothing_to_workers_that_do_not_listen_through_it() -> None:
         ({}, ["I019"]),
         ({"retention": {"successful": 86_400}}, []),
         ({"retention": {"successful": 1}, "base_url": "http://shop.example"}, ["W018"]),
-        ({"retention": {"successful": 1}, "base_url": "https://shop.example"}, []),
+        ({"retention": {"successful": 1}, "base_url": "https://shop.example"}, ["I044"]),
     ],
 )
 def test_what_surrounds_the_tasks_is_looked_at_before_it_goes_to_production(
@@ -297,6 +297,62 @@ def test_what_surrounds_the_tasks_is_looked_at_before_it_goes_to_production(
     assert ids(deployment.check_surroundings()) == expected
     settings.ALLOWED_HOSTS = ["*"]
     assert ids(deployment.check_surroundings()) == ["W021", *expected]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")},
+        {"CSRF_TRUSTED_ORIGINS": ["https://shop.example"]},
+        {"CSRF_TRUSTED_ORIGINS": ["https://*.example"]},
+    ],
+)
+def test_https_that_django_knows_of_is_silent(change: dict[str, Any], settings: Any) -> None:
+    told = {"retention": {"successful": 1}, "base_url": "https://shop.example"}
+    settings.TASKS = {"default": {"BACKEND": OURS, "OPTIONS": told}}
+    settings.ALLOWED_HOSTS = ["shop.example"]
+    settings.CSRF_TRUSTED_ORIGINS = ["http://shop.example", "https://other.example"]
+    assert ids(deployment.check_surroundings()) == ["I044"]
+    for name, value in change.items():
+        setattr(settings, name, value)
+    assert ids(deployment.check_surroundings()) == []
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+filer:/data /srv/data nfs4 rw 0 0
+/dev/sdb1 /srv/data/fast xfs rw 0 0
+//filer/share /mnt/share cifs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("/srv/data/db.sqlite3", ["W043"]),
+        ("/mnt/share/deep/db.sqlite3", ["W043"]),
+        ("/srv/data/fast/db.sqlite3", []),
+        ("/srv/database.sqlite3", []),
+        ("/var/db.sqlite3", []),
+    ],
+)
+def test_a_sqlite_file_on_a_network_disk_is_warned_of(
+    name: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS)
+    monkeypatch.setattr(fitness, "MOUNTS", tmp_path / "mounts")
+    connection: Any = Connection("sqlite", name)
+    assert [finding.id for finding in fitness.by_settings(connection, threads=4)] == expected
+    monkeypatch.setattr(fitness, "MOUNTS", tmp_path / "no such file")
+    assert fitness.by_settings(connection, threads=4) == []
+
+
+def test_owners_without_a_rule_who_sees_what_are_warned_of() -> None:
+    names = {"enqueue_as": "tests.doors.tenants.into_their_queue", "visible_to": "tests.doors.tenants.of_their_own"}
+    asked = {"include_deployment_checks": True}
+    assert "W039" in ids(said({"OPTIONS": {"enqueue_as": names["enqueue_as"]}}, **asked))
+    assert "W039" not in ids(said({"OPTIONS": names}, **asked))
+    assert "W039" not in ids(said({"OPTIONS": {}}, **asked))
 
 
 @pytest.mark.parametrize(

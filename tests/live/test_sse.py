@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import AsyncClient
 from django.test import Client as SyncClient
 
@@ -224,5 +225,21 @@ def test_partial_results_without_an_event_loop(fast: None, operator: User) -> No
     assert source.next_sync()["type"] == "changed"
     write(run.pk, StepKind.PARTIAL, count=2)
     assert [source.next_sync()["last"] for _ in range(2)] == [2, 3]
+    write(run.pk, StepKind.FAILED, status=RunStatus.FAILED, finished_at=later(5))
+    assert [source.next_sync()["type"] for _ in range(2)] == ["changed", "end"]
+
+
+def test_a_stream_holds_no_transaction_where_each_request_has_one(
+    fast: None, operator: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is streamed is made when the view has returned, and with it the transaction of ATOMIC_REQUESTS."""
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    run = a_run(status=RunStatus.RUNNING, started_at=later(1))
+    depth = len(connection.savepoint_ids) + connection.in_atomic_block
+    client = SyncClient()
+    client.force_login(operator)
+    source = Source(client.get(f"/api/tasks/{run.pk}/stream/"))
+    assert source.next_sync()["type"] == "changed"
+    assert len(connection.savepoint_ids) + connection.in_atomic_block == depth
     write(run.pk, StepKind.FAILED, status=RunStatus.FAILED, finished_at=later(5))
     assert [source.next_sync()["type"] for _ in range(2)] == ["changed", "end"]

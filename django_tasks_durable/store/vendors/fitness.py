@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db import connections
@@ -14,6 +15,20 @@ POSTGRESQL_SINCE = 150000
 SQLITE_SINCE = (3, 37)
 MARIADB_SINCE = (10, 6)
 MYSQL_SINCE = (8, 0)
+MOUNTS = Path("/proc/self/mounts")
+NETWORK_DISKS = (
+    "nfs",
+    "cifs",
+    "smb",
+    "fuse.sshfs",
+    "fuse.glusterfs",
+    "fuse.s3fs",
+    "ceph",
+    "9p",
+    "afs",
+    "lustre",
+    "gfs",
+)
 RUNS = "durable_tasks_taskrun"
 STRAY_TABLES = (
     "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "
@@ -41,7 +56,7 @@ def by_settings(connection: BaseDatabaseWrapper, *, threads: int) -> list[Findin
         case "postgresql":
             return _driver_of_postgresql() + _pool(connection, threads)
         case "sqlite":
-            return _memory(connection)
+            return _memory(connection) or _network_disk(connection)
         case "mysql":
             return []
         case other:
@@ -121,6 +136,31 @@ def _memory(connection: BaseDatabaseWrapper) -> list[Finding]:
             hint="Give it a file.",
         )
     ]
+
+
+def _network_disk(connection: BaseDatabaseWrapper) -> list[Finding]:
+    kind = _filesystem_of(str(connection.settings_dict.get("NAME") or ""))
+    if not kind.startswith(NETWORK_DISKS):
+        return []
+    return [
+        Finding(
+            id="W043",
+            message=f"its file lies on a network disk ({kind}), where locks may not hold and no write-ahead log works.",
+            hint="Keep the file on a disk of the one host that all workers run on, or use PostgreSQL or MariaDB.",
+        )
+    ]
+
+
+def _filesystem_of(path: str) -> str:
+    """Return the type of the file system that holds a path, as the kernel calls it; empty where nobody can tell."""
+    try:
+        mounts = [line.split()[1:3] for line in MOUNTS.read_text().splitlines()]
+    except OSError:
+        return ""
+    place = Path(path).resolve()
+    # The last of several at one point is the one that is seen.
+    held_by = [(len(point), number, kind) for number, (point, kind) in enumerate(mounts) if place.is_relative_to(point)]
+    return max(held_by, default=(0, 0, ""))[2]
 
 
 def _asked(connection: BaseDatabaseWrapper, sql: str) -> Any:
