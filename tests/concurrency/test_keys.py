@@ -25,6 +25,7 @@ from tests.probe import journal, tasks
 from tests.seeds.tasks import starts_another
 from tests.store import acts
 
+A_HUNDRED = 100
 MANY = 24
 SOME = 8
 
@@ -75,6 +76,22 @@ def test_of_many_calls_at_once_one_creates_the_run_and_all_others_find_it(
         assert Counter(result.disposition for result in found) == {Disposition.CREATED: 1, Disposition.REUSED: MANY - 1}
         assert {result.run_id for result in found} == set(open_runs())
         clear(session)
+
+
+@pytest.mark.fault("F27")
+@pytest.mark.parametrize("manner", [plainly, in_a_transaction, in_a_savepoint])
+def test_of_a_hundred_calls_at_once_one_creates_the_run(
+    session: vendors.Session, manner: Callable[[Callable[[], Any]], Any]
+) -> None:
+    """As many as F27 names, each on a connection of its own; nobody meets an error."""
+    found = crowd(A_HUNDRED, lambda number: manner(lambda: tasks.echo.using(dedupe_key="a").enqueue(number)))
+
+    assert Counter(result.disposition for result in found) == {
+        Disposition.CREATED: 1,
+        Disposition.REUSED: A_HUNDRED - 1,
+    }
+    assert {result.run_id for result in found} == set(open_runs())
+    assert list(OpenKey.objects.values_list("run_id", flat=True)) == open_runs()
 
 
 @pytest.mark.fault("F27")
