@@ -8,8 +8,9 @@ import pytest
 from django.db import connection, transaction
 
 from django_tasks_durable.store import vendors, workers
-from django_tasks_durable.store.vendors import brands
+from django_tasks_durable.store.vendors import brands, fitness
 from tests.faults.harness import wait_until
+from tests.pages import ROOT, blocks_of
 from tests.probe import effects
 from tests.store import acts
 
@@ -30,6 +31,22 @@ def test_the_indexes_lead_with_the_status(session: vendors.Session) -> None:
         "dtd_run_attention": "status,id",
         "dtd_run_children": "status,parent_id",
     }
+
+
+@pytest.mark.databases("mysql")
+@pytest.mark.django_db(transaction=True)
+def test_the_settings_of_the_guide_leave_nothing_to_find() -> None:
+    (code,) = [block.code for block in blocks_of(ROOT / "docs/guide/mariadb.md") if block.word == "settings"]
+    exec(code, settings := {})
+    asked = {"listens": True, "lease_seconds": 30.0, "payload_bytes": 262_144}
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 50")  # as a server comes
+            assert [finding.id for finding in fitness.by_asking(connection, **asked)] == ["W010"]
+            cursor.execute(settings["DATABASES"]["default"]["OPTIONS"]["init_command"])
+        assert fitness.by_asking(connection, **asked) == []
+    finally:
+        connection.close()
 
 
 @pytest.mark.databases("postgresql")
