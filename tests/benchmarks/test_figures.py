@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from django_tasks_durable.management.bench import report
-from django_tasks_durable.management.bench.drivers import limits_of
 from django_tasks_durable.management.bench.limits import NAMES
 from django_tasks_durable.management.bench.measuring import Measuring
 from django_tasks_durable.management.bench.targets import (
@@ -129,19 +127,6 @@ def test_a_curve_is_held_against_its_first_point() -> None:
         (0, 1000, 1),
         (10_000, 800, 0.8),
     ]
-
-
-@pytest.fixture
-def scratch(transactional_db: None) -> Iterator[Any]:
-    """Give the yardsticks of the test database, and take their tables away."""
-    from django.db import connection
-
-    yardsticks = limits_of("default", seconds=0.05)
-    yield yardsticks
-    yardsticks.close()
-    with connection.cursor() as cursor:
-        for table in ("limit_run", "limit_held", "limit_step"):
-            cursor.execute(f"DROP TABLE {table}")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -134,6 +134,31 @@ def test_a_run_that_cannot_be_compared_is_refused_before_anything_is_measured(pl
     assert not place.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.databases("postgresql")
+def test_the_model_holds_what_it_predicts_against_what_is_measured(place: Place) -> None:
+    found = json.loads(benchtasks("--json", "--only", "enqueue_many", "--scale", "0.01", "--model"))["model"]
+
+    assert [line["line"] for line in found["lines"]] == [
+        "drain, async, 1 worker",
+        "drain, async, 2 workers",
+        "steps in one run",
+    ]
+    for line in found["lines"]:
+        assert line["error"] == pytest.approx(line["predicted_per_s"] / line["measured_per_s"] - 1, rel=0.05, abs=0.01)
+    drain, _, steps = found["lines"]
+    assert drain["commits_per_unit"] < 0.5 < steps["commits_per_unit"]
+    assert [each["cores"] for each in found["scale"]][-1] == 64
+
+
+@pytest.mark.databases("sqlite", "mysql")
+def test_a_database_that_does_not_tell_what_the_model_needs_is_named(place: Place) -> None:
+    with pytest.raises(CommandError, match=r"model \(NotModelled: only PostgreSQL tells"):
+        benchtasks("--only", "enqueue_many", "--scale", "0.01", "--model")
+    assert not place.exists()
+
+
 def test_the_runs_of_the_project_are_not_touched(place: Place) -> None:
     with connection.cursor() as cursor:
         before = set(connection.introspection.table_names(cursor))

@@ -20,7 +20,7 @@ MESSAGE_BYTES = 2**20
 
 
 class NotModelled(Exception):
-    """This database does not tell what the model needs."""
+    """This database or system does not tell what the model needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def observe(measuring: Measuring) -> None:
     if measuring.limits.facts()["vendor"] != "postgresql":
         raise NotModelled("only PostgreSQL tells how much WAL it has written")
     machine = _machine(measuring)
-    count, steps = measuring.size(10_000, least=200), measuring.size(1_000, least=50)
+    count, steps = measuring.size(10_000, least=1_000), measuring.size(1_000, least=50)
     drained = _cost(lambda: rows.fill(tasks.anothing, count), count)
     stepped = _cost(lambda: rows.fill(tasks.sequential, 1, (steps,)), steps)
     with Crew(1) as crew:
@@ -96,8 +96,9 @@ def _cost(fill: Callable[[], Sequence[object]], units: int) -> model.Cost:
     return model.Cost(
         statements=told["statements"],
         commits=told["commits"],
-        wal_bytes=(used.wal_bytes - filling) / units,
-        worker_seconds=used.worker_seconds / units,
+        # Of very few units a page more or less, or a tick of the clock, may be all that is seen.
+        wal_bytes=max(used.wal_bytes - filling, 1.0) / units,
+        worker_seconds=max(used.worker_seconds, 1e-3) / units,
         server_seconds=used.server_seconds / units,
     )
 
@@ -128,7 +129,9 @@ def _counters(crew: Crew) -> _Counters:
     others = [pid for (pid,) in session.execute("SELECT pid FROM pg_stat_activity") if pid != ours]
     # What a server elsewhere works is not told; the model then takes it for nothing.
     server = sum(processor_seconds(pid) or 0.0 for pid in others if _is_postgres(pid))
-    return _Counters(_wal_bytes(), crew.processor_seconds() or 0.0, server)
+    if (worker := crew.processor_seconds()) is None:
+        raise NotModelled("this system does not tell how long a process has worked")
+    return _Counters(_wal_bytes(), worker, server)
 
 
 def _is_postgres(pid: int) -> bool:

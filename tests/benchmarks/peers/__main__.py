@@ -20,6 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from tests import embedded_postgres
 from tests.benchmarks import ending
 from tests.benchmarks.peers import measuring, page
@@ -37,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", action="append", choices=[peer.driver for peer in PEERS], help="only this peer")
     parser.add_argument("--environments", type=Path, help="keep the environments in this folder, for the next run")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the table as a page")
+    parser.add_argument("--scale", type=float, default=1.0, help="shorten (0.1) or lengthen everything; a page says so")
     parser.add_argument("--json", action="store_true", help="print one JSON object in the end")
     options = parser.parse_args(arguments)
     ending.end_on_sigterm()
@@ -56,17 +59,17 @@ def main(arguments: list[str] | None = None) -> int:
         with socket.create_server(("127.0.0.1", 0)) as found:
             port = int(found.getsockname()[1])
         server = stack.enter_context(embedded_postgres.Server(durable=True, port=port))
-        ours = _ours(server.url())
+        ours = _ours(server.url(), options.scale)
         peers = {}
         for peer, python in pythons.items():
             print(f"{peer.name} ...", file=sys.stderr, flush=True)
             try:
-                peers[peer.name] = _measured(peer, python, server.url(), folder)
-            except (measuring.Failed, subprocess.SubprocessError) as error:
+                peers[peer.name] = _measured(peer, python, server.url(), folder, options.scale)
+            except (measuring.Failed, subprocess.SubprocessError, psycopg.Error) as error:
                 failed[peer.name] = str(error)
         notes = {peer.name: f"{measuring.versions(pythons[peer], peer)}: {peer.how}" for peer in pythons}
     notes = {"django-tasks-durable": OURS, **notes}
-    told = page.page(_machine(ours, load), ours["flat"], peers, notes)
+    told = page.page(_machine(ours, load, options.scale), ours["flat"], peers, notes)
     if options.write:
         options.write.write_text(told)
     print(json.dumps({"ours": ours, "peers": peers, "failed": failed}) if options.json else told)
@@ -75,11 +78,12 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(failed))
 
 
-def _ours(url: str) -> dict[str, Any]:
+def _ours(url: str, scale: float) -> dict[str, Any]:
     """Measure this project with its own instrument."""
     print("django-tasks-durable ...", file=sys.stderr, flush=True)
     command = [sys.executable, "manage.py", "benchtasks", "--json", "--only"]
     command += ["enqueue,enqueue_many,drain,pickup,steps,resume,growth"]
+    command += ["--scale", str(scale)]
     done = subprocess.run(
         command,
         cwd=measuring.ROOT,
@@ -100,7 +104,7 @@ def _ours(url: str) -> dict[str, Any]:
     return told
 
 
-def _measured(peer: Peer, python: Path, server_url: str, folder: Path) -> dict[str, Any]:
+def _measured(peer: Peer, python: Path, server_url: str, folder: Path, scale: float) -> dict[str, Any]:
     place = folder / peer.driver
     place.mkdir()
     with ExitStack() as stack:
@@ -109,12 +113,14 @@ def _measured(peer: Peer, python: Path, server_url: str, folder: Path) -> dict[s
             url = stack.enter_context(measuring.database(server_url, f"peer_{peer.driver}"))
         elif peer.server == "redis":
             url = stack.enter_context(measuring.redis(place))
-        return measuring.Trial(peer, python, url, place).figures()
+        return measuring.Trial(peer, python, url, place, scale).figures()
 
 
-def _machine(ours: dict[str, Any], before: float) -> str:
+def _machine(ours: dict[str, Any], before: float, scale: float) -> str:
     limit = ours["limit"]
+    shortened = f"**Every count was {scale:g} of what the tables say.** " if scale != 1 else ""
     return (
+        f"{shortened}"
         f"{datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, PostgreSQL {ours['database']['version']}, Python "
         f"{platform.python_version()}, a load of {before:.1f} before the run and {os.getloadavg()[0]:.1f} at its end. "
         f"What this PostgreSQL reaches by itself: {limit['insert_commits_per_s']:,.0f} insert commits/s, "

@@ -48,10 +48,10 @@ def versions(python: Path, peer: Peer) -> str:
 
 
 class Trial:
-    """One peer on one empty place."""
+    """One peer on one empty place. ``scale`` shortens or lengthens all that is measured."""
 
-    def __init__(self, peer: Peer, python: Path, url: str, folder: Path) -> None:
-        self.peer, self.python, self.url, self.folder = peer, python, url, folder
+    def __init__(self, peer: Peer, python: Path, url: str, folder: Path, scale: float) -> None:
+        self.peer, self.python, self.url, self.folder, self.scale = peer, python, url, folder, scale
         self.environment = {
             **{
                 key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "DJANGO_SETTINGS_MODULE"}
@@ -64,36 +64,44 @@ class Trial:
     def figures(self) -> dict[str, Any]:
         """Measure all that this peer can do. Raise Failed with its words when it does not."""
         self._do("prepare")
-        found: dict[str, Any] = {"enqueue_per_s": self._do("enqueue", 500)["per_s"]}
+        size = self._size
+        found: dict[str, Any] = {"enqueue_per_s": self._do("enqueue", size(500))["per_s"]}
         if self.peer.has_bulk:
-            found["enqueue_many_per_s"] = self._do("bulk", 5_000)["per_s"]
-            self._drain(5_500, 1)
-        else:
-            self._drain(500, 1)
+            found["enqueue_many_per_s"] = self._do("bulk", size(5_000))["per_s"]
+        self._drain(size(500) + (size(5_000) if self.peer.has_bulk else 0), 1)
         found["drain_per_s"] = {}
         for workers in (1, 2):
-            self._fill(self.peer.jobs)
-            found["drain_per_s"][str(workers)] = self._drain(self.peer.jobs, workers)
+            self._fill(size(self.peer.jobs))
+            found["drain_per_s"][str(workers)] = self._drain(size(self.peer.jobs), workers)
         found["pickup_ms"] = self._pickup(100)
         if self.peer.has_steps:
-            found["steps_per_s"] = {"sequential": self._steps(1, 1_000, 1), "concurrent": self._steps(200, 10, 50)}
-            found["resume_ms"] = {str(count): self._do("resume", count)["ms"] for count in (1_000, 10_000)}
+            found["steps_per_s"] = {
+                "sequential": self._steps(1, size(1_000), 1),
+                "concurrent": self._steps(size(200), 10, 50),
+            }
+            found["resume_ms"] = {str(count): self._do("resume", size(count))["ms"] for count in (1_000, 10_000)}
         if self.peer.rows:
             found["growth"] = self._growth(self.peer.rows, found["drain_per_s"]["1"])
         return found
 
+    def _size(self, full: int) -> int:
+        return max(20, int(full * self.scale))
+
     def _growth(self, rows: Rows, empty: float) -> dict[str, float]:
         """Drain beside 100,000 jobs that are due tomorrow and beside 1,000,000 that ended; tell each of the plain drain."""
         found = {}
-        jobs = self.peer.jobs // 2
+        jobs = self._size(self.peer.jobs // 2)
         self._do("enqueue", 1)
         with psycopg.connect(self.url, autocommit=True) as connection:
-            _multiply(connection, rows, rows.waiting, 100_000, {rows.due: "now() + interval '1 day'"})
+            _multiply(connection, rows, rows.waiting, self._size(100_000), {rows.due: "now() + interval '1 day'"})
             self._fill(jobs)
             found["future_100k"] = self._drain(jobs + 1, 1) / empty
             connection.execute(f"DELETE FROM {rows.table} WHERE {rows.due} > now() + interval '1 hour'".encode())
             if rows.ended:
-                _multiply(connection, rows, rows.ended, 1_000_000, {})
+                # What was deleted may have been all that ended.
+                self._fill(20)
+                self._drain(20, 1)
+                _multiply(connection, rows, rows.ended, self._size(1_000_000), {})
                 self._fill(jobs)
                 found["finished_1m"] = self._drain(jobs, 1) / empty
         return found

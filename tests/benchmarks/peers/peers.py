@@ -48,7 +48,7 @@ PEERS = (
         ("Django>=6.0", "django-tasks-db>=0.13", "psycopg[binary]"),
         "sync tasks, one after the other; looks every 50 ms instead of every second; done jobs are kept",
         jobs=1_000,
-        rows=Rows("django_tasks_db_dbtaskresult", "READY", "SUCCESSFUL", "run_after"),
+        rows=Rows("django_tasks_database_dbtaskresult", "READY", "SUCCESSFUL", "run_after"),
     ),
     Peer(
         "django-absurd",
