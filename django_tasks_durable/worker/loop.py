@@ -210,7 +210,7 @@ class Worker:
             return True
         if not self.settings.batch:
             return False
-        if self._writer.held or self._maintenance.family.has_work:
+        if self._writer.held or self._maintenance.family.has_work or not self._maintenance.has_swept:
             self._idle_claims = 0
             return False
         # A look may have begun before the last run ended or was woken, the one after it has not. A worker that knows no task

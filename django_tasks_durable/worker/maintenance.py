@@ -50,7 +50,9 @@ class Maintenance:
         self._regular = min(DEADLINE_SECONDS, self.sweep_seconds)
         self._stop = threading.Event()
         self._noted = threading.Event()
-        self._next_sweep = clock.monotonic() + 0.8 * self._regular
+        # One that leaves when nothing is due sweeps first: nobody else may come who would.
+        self._next_sweep = 0.0 if worker.settings.batch else clock.monotonic() + 0.8 * self._regular
+        self.has_swept = False
         self._next_prune = 0.0
         self._pruned_to: UUID | None = None
         self._next_expiry = 0.0
@@ -119,6 +121,9 @@ class Maintenance:
             if maintenance.is_anything_astray(session, self.worker.wanted()):
                 changed += self._sweep(session)
             changed += self._mark_stalled(session)
+            if changed:
+                self.worker.look_again()
+            self.has_swept = True
         if now >= self._next_expiry:
             self._forget(session, now)
         if now >= self._next_roll:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_tasks_durable.models import Step, TaskRun, Wait
-from django_tasks_durable.primitives.status import RunStatus
+from django_tasks_durable.primitives.status import RunStatus, StepKind
 from django_tasks_durable.store import vendors
 
 from .rows import a_checkpoint, a_failed_run, a_full_run, a_line, a_run, a_running_run, a_waiting_run
@@ -208,3 +209,18 @@ def test_list_finds_the_tasks_with_one_key() -> None:
     assert (listed["id"], listed["keys"]) == (wanted.id, {"dedupe": "report:42", "supersede": "s"})
     assert "dedupe:report:42, supersede:s" in tasks("show", wanted.id)
     assert "is not one of dedupe, idempotency, run, supersede" in refusal("list", "--key", "dedup:a")
+
+
+@pytest.mark.parametrize("lines", [1, 2000])
+def test_a_reader_that_leaves_ends_it_without_a_word(lines: int) -> None:
+    """As ``manage.py tasks show ID | head -1`` does; few lines stay in a buffer until the end, many do not."""
+    run = a_run()
+    Step.objects.bulk_create(
+        Step(run=run, sequence=number, kind=StepKind.LOG, message="x" * 80, created_at=run.enqueued_at)
+        for number in range(2, lines + 1)
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as out:
+        call_command("tasks", "show", str(run.pk), stdout=out)
+        out.write("what the interpreter flushes at its end")

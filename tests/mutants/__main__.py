@@ -1,14 +1,15 @@
 """Break the package in a copy, one bug at a time, and tell which bugs the tests do not notice.
 
 `python -m tests.mutants` does it on SQLite, `--db postgresql` and `--db mariadb` on those; words choose mutants by name.
-A mutant is killed only when its tests pass without it and fail with it. `--by tests/simulator` asks what those tests notice,
-instead of each mutant's own.
+A mutant is killed only when its tests pass without it and fail with it. A test that ran out of time has noticed nothing, unless
+the mutant says that it hangs. `--by tests/simulator` asks what those tests notice, instead of each mutant's own.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 COPIED = ("django_tasks_durable", "example_project", "tests", "manage.py", "setup.cfg")
 DATABASES = {"sqlite": servers.sqlite, "postgresql": servers.postgresql, "mariadb": servers.mariadb}
 TESTS_FAILED = 1
+SECONDS = 90
+TIMED_OUT = re.compile(r"\++ Timeout \++|from pytest-timeout")
 
 
 def main() -> int:
@@ -41,7 +44,7 @@ def main() -> int:
     ]
     with DATABASES[options.db]() as url, tempfile.TemporaryDirectory(prefix="durable-mutants-") as folder:
         _copy(Path(folder))
-        if chosen and _run(Path(folder), url, sorted({test for mutant in chosen for test in mutant.tests})):
+        if chosen and _run(Path(folder), url, sorted({test for mutant in chosen for test in mutant.tests}))[0]:
             print("The tests fail without any mutant, so they can kill none.")
             return 1
         survivors = [
@@ -71,21 +74,35 @@ def _survives(mutant: Mutant, folder: Path, url: str) -> str:
             if text.count(old) != 1:
                 return f"{name} holds {old!r} {text.count(old)} times, not once: bring the mutant up to date"
             (folder / name).write_text(text.replace(old, new))
-        code = _run(folder, url, list(mutant.tests))
+        said = survives(mutant, *_run(folder, url, list(mutant.tests)))
     finally:
         for name, text in kept.items():
             (folder / name).write_text(text)
-    print(f"{'killed' if code == TESTS_FAILED else 'ALIVE '}  {mutant.name}", flush=True)
-    return "" if code == TESTS_FAILED else f"pytest said {code}"
+    print(f"{'ALIVE ' if said else 'killed'}  {mutant.name}", flush=True)
+    return said
 
 
-def _run(folder: Path, url: str, tests: list[str]) -> int:
+def survives(mutant: Mutant, code: int, output: str) -> str:
+    """Say why a mutant lives, by how pytest ended with it and what it wrote; nothing when it was killed."""
+    if code != TESTS_FAILED:
+        return f"pytest said {code}"
+    if TIMED_OUT.search(output) and not mutant.hangs:
+        return "a test ran out of time, which may have many reasons: let one fail, or say that the mutant hangs"
+    return ""
+
+
+def _run(folder: Path, url: str, tests: list[str], seconds: int = SECONDS) -> tuple[int, str]:
+    """Run tests up to the first that fails; return pytest's exit code and what it wrote."""
     environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
     environment |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **({"DATABASE_URL": url} if url else {})}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "timeout=90", "-x", *tests],
-        cwd=folder, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ).returncode  # fmt: skip
+    # A file and no pipe: processes that a test has started may outlive it, and would be waited for.
+    with tempfile.TemporaryFile() as output:
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"timeout={seconds}", "-x", *tests],
+            cwd=folder, env=environment, check=False, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        output.seek(0)
+        return ended.returncode, output.read().decode(errors="replace")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,12 @@ class Mutant:
     edits: tuple[tuple[str, str, str], ...]
     tests: tuple[str, ...]
     on: tuple[str, ...] = ("sqlite",)
+    hangs: bool = False
 
 
-def _mutant(name: str, *edits: tuple[str, str, str], tests: str, on: str = "sqlite") -> Mutant:
-    return Mutant(name, edits, tuple(tests.split()), tuple(on.split()))
+def _mutant(name: str, *edits: tuple[str, str, str], tests: str, on: str = "sqlite", hangs: bool = False) -> Mutant:
+    """Make a mutant. With ``hangs`` it is one that never comes to an end, so that a test's time limit kills it."""
+    return Mutant(name, edits, tuple(tests.split()), tuple(on.split()), hangs)
 
 
 MUTANTS = [

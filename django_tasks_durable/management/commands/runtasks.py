@@ -73,7 +73,9 @@ class Command(BaseCommand):
         add("--process-concurrency", type=at_least_one, help="Child processes at once (default: one to a processor).")
         add("--processes", type=at_least_one, default=1, help="Worker processes to keep alive (default: 1).")
         add("--interval", type=seconds, help="Seconds between polls; hints come earlier (default: 1).")
-        add("--batch", action="store_true", help="Stop when nothing is due.")
+        add(
+            "--batch", action="store_true", help="Stop when nothing is due. What dead workers left is taken over first."
+        )
         add("--max-tasks", type=at_least_one, help="Stop after this many tasks (with --processes: and start anew).")
         add(
             "--max-memory",

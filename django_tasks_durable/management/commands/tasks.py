@@ -31,6 +31,7 @@ class Command(BaseCommand):
         expect_tables(options["backend"])
         terminal = Terminal(self.stdout, self.style, backend=options["backend"], as_json=options["json"])
         try:
-            SUBCOMMANDS[options["subcommand"]].does(terminal, options)
+            with terminal.as_long_as_read():
+                SUBCOMMANDS[options["subcommand"]].does(terminal, options)
         except DurableError as error:
             raise CommandError(plain(error)) from error

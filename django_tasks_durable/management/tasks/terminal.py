@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,18 @@ class Terminal:
     def line(self, text: str) -> None:
         """Write a line."""
         self._out.write(text)
+
+    @contextmanager
+    def as_long_as_read(self) -> Iterator[None]:
+        """Write until whoever reads has left, as `head` does with its last line, and then end without a word."""
+        try:
+            yield
+            self._out.flush()
+        except BrokenPipeError:
+            # What is still in the buffer would fail once more when the interpreter ends.
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._out.fileno())
+            os.close(nowhere)
 
     @property
     def is_live(self) -> bool:
