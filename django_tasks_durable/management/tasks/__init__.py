@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django_tasks_durable.management.tasks import (
     acting,
+    assisting,
     histories,
     looking,
     moving,
@@ -27,5 +28,6 @@ GROUPS: tuple[tuple[Subcommand, ...], ...] = (
     moving.SUBCOMMANDS,
     watching.SUBCOMMANDS,
     view.SUBCOMMANDS,
+    assisting.SUBCOMMANDS,
 )
 SUBCOMMANDS = {subcommand.name: subcommand for group in GROUPS for subcommand in group}
