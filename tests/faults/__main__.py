@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,12 +36,20 @@ def main() -> int:
     databases = [word for name in chosen.db or DATABASES for word in ("--db", name)]
     tier = ["--nightly"] if chosen.nightly else []
     command = [sys.executable, "-m", "tests", *databases, *tier, f"--fault-report={FOUND}", "-m", "fault", *ROOMS]
-    return subprocess.run([*command, *chosen.rest], cwd=ROOT, check=False).returncode
+    environment = {**os.environ, "HELD_SECONDS": str(chosen.held)}
+    return subprocess.run([*command, *chosen.rest], cwd=ROOT, env=environment, check=False).returncode
 
 
 def _chosen() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__, allow_abbrev=False)
     parser.add_argument("--nightly", action="store_true", help="repeat each fault, as nobody would on each push")
+    parser.add_argument(
+        "--held",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="how long --nightly holds a snapshot open (default: 60)",
+    )
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="play the storm of everything, so long")
     parser.add_argument("--db", action="append", choices=DATABASES, help="only this database (may be repeated)")
     parser.add_argument("--table", action="store_true", help="write docs/explanation/faults.md from what was found")

@@ -15,7 +15,9 @@ from django.db import connections
 from tests import embedded_postgres
 from tests.faults.harness import Yard
 from tests.faults.nursery import OURS, Nursery
-from tests.faults.proxy import free_port
+from tests.faults.proxy import Proxy, free_port
+
+PORTS = {"postgresql": 5432, "mysql": 3306}
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +34,18 @@ def yard(child_environment: dict[str, str], tmp_path: Path, nursery: Nursery) ->
     yard = Yard(child_environment, tmp_path, nursery)
     yield yard
     yard.close()
+
+
+@pytest.fixture
+def between(yard: Yard) -> Iterator[Proxy]:
+    """Stand between workers and this test's database."""
+    settings = connections["default"].settings_dict
+    host, port = settings["HOST"] or "127.0.0.1", settings["PORT"]
+    if host.startswith("/") and connections["default"].vendor == "postgresql":
+        host = f"{host}/.s.PGSQL.{port or 5432}"
+    found = Proxy(host, int(port or PORTS[connections["default"].vendor]))
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")

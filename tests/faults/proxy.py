@@ -1,10 +1,14 @@
-"""A server's answer that never comes: what stands between a worker and PostgreSQL, and breaks when told to."""
+"""A server's answer that never comes: what stands between a worker and its database, and breaks when told to."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import threading
+
+from django.db import connection
+
+from example_project import databases
 
 
 def free_port() -> int:
@@ -13,10 +17,16 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def through(between: Proxy) -> str:
+    """Name this test's database as it is reached through a proxy."""
+    settings = connection.settings_dict
+    return databases.to_url({**settings, "HOST": "127.0.0.1", "PORT": str(between.port)})
+
+
 class Proxy:
     """Passes bytes between clients and a server, until it is asked to lose an answer.
 
-    The server has then done what it was asked to, and the client cannot know.
+    The server has then done what it was asked to, and the client cannot know. A ``host`` that is a path names a socket.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -56,9 +66,17 @@ class Proxy:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
+    def _reach(self) -> socket.socket:
+        host, port = self.server
+        if not host.startswith("/"):
+            return socket.create_connection((host, port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(host)
+        return server
+
     def _serve(self, client: socket.socket) -> None:
         try:
-            server = socket.create_connection(self.server)
+            server = self._reach()
         except OSError:
             client.close()
             return

@@ -219,8 +219,13 @@ def _judge_connections() -> int:
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*) FROM pg_stat_activity WHERE {others}")
             (found,) = cursor.fetchone()
+            # Advisory locks are among them.
             cursor.execute("SELECT count(*) FROM pg_locks WHERE pid <> pg_backend_pid() AND locktype <> 'virtualxid'")
-            return int(found) + int(cursor.fetchone()[0])
+            (locks,) = cursor.fetchone()
+            cursor.execute(
+                "SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_prepared_xacts)"
+            )
+            return int(found) + int(locks) + int(cursor.fetchone()[0])
 
     end = time.monotonic() + 30
     while left() and time.monotonic() < end:

@@ -54,7 +54,8 @@ def test_a_worker_killed_at_any_point_costs_nothing_but_time(yard: Yard, point: 
     assert victim.wait() == -signal.SIGKILL, victim.output
     if point != WAITED_FOR:
         yard.bury(victim)
-    yard.start("--concurrency", "1")
+    # Its own lease is long: one that a busy machine lets go would make another step be entered again.
+    yard.start("--concurrency", "1", options={"lease_seconds": 30})
     (row,) = wait_end(yard, run_id)
 
     assert (row.status, row.result) == (RunStatus.SUCCESSFUL, expected), yard.story()

@@ -12,8 +12,7 @@ from django.db import DatabaseError, connections
 from django_tasks_durable.models import TaskRun
 from django_tasks_durable.primitives.status import RunStatus
 from tests import embedded_postgres
-from tests.faults.harness import Yard, oracle, run_of, undisturbed_result, wait_end, wait_until
-from tests.faults.proxy import Proxy
+from tests.faults.harness import Yard, oracle, wait_end, wait_until
 from tests.probe import journal, tasks
 from tests.probe.models import Effect
 from tests.store import acts
@@ -125,40 +124,3 @@ def test_a_worker_started_while_the_database_is_down_waits_and_says_so(
     assert row.status == RunStatus.SUCCESSFUL
     assert "Traceback" not in worker.output
     oracle([run_id])
-
-
-LOST = {
-    "checkpoint": (b"INSERT INTO durable_tasks_checkpoint", None, "three_steps"),
-    "outcome": (b"succeeded", None, "three_steps"),
-    "claim": (b"SET status = 'CLAIMED'", b"COMMIT", "three_steps"),
-    "atomic": (b"probe_effect", b"COMMIT", "atomic_steps"),
-    "heartbeat": (b"SET heartbeat_at", None, "three_steps"),
-}
-
-
-@pytest.mark.fault("F13")
-@pytest.mark.parametrize("answer", sorted(LOST))
-def test_a_lost_answer_costs_nothing(yard: Yard, server: embedded_postgres.Server, answer: str) -> None:
-    """The server has committed, and the worker cannot know (fault F13)."""
-    to, then, name = LOST[answer]
-    task = getattr(tasks, name)
-    expected = undisturbed_result(task, 7)
-    between = Proxy("127.0.0.1", server.port or 0)
-    worker = yard.start(DATABASE_URL=f"postgresql://postgres@127.0.0.1:{between.port}/outage")
-    worker.wait_registered()
-    between.lose_answer(to, then=then)
-    run_id = acts.enqueue(task, 7)
-    (row,) = wait_end(yard, run_id)
-    wait_until(lambda: between.lost, "an answer was lost")
-    again = acts.enqueue(tasks.echo, "still there")
-    wait_end(yard, again)
-    between.close()
-
-    assert (row.status, row.result) == (RunStatus.SUCCESSFUL, expected), yard.story()
-    entered = [yard.times(step) for step in ("first", "second", "third")]
-    assert entered == [1, 1, 1]
-    if name == "atomic_steps":
-        assert Effect.objects.filter(run_id=run_id).count() == 3
-    assert run_of(run_id).attempts == 0
-    assert worker.is_alive
-    oracle([run_id, again])

@@ -36,6 +36,7 @@ def test_what_runs_may_end_within_the_grace(yard: Yard, number: signal.Signals) 
     worker = yard.start()
     yard.wait_deed("at the gate")
     worker.send(number)
+    worker.wait_said("no new tasks")
     late = acts.enqueue(tasks.echo, "too late")
     gate.touch()
 

@@ -25,7 +25,7 @@ from tests.live import client as clients_of
 from tests.live.conftest import clients as clients
 from tests.live.conftest import quiet as quiet
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault("F36")]
 
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
@@ -93,7 +93,7 @@ class Attacker:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(0 if "FUZZ_CASES" in os.environ else 600)
 async def test_nothing_that_is_said_breaks_it_or_hurts_who_listens_beside(
     clients: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -85,7 +85,7 @@ class OnSqlite:
         self.connections = lent()
         self.known = ticks.known_here(USING)
         programs.DEEDS.record = effects.record
-        if random.random() < 0.3:
+        if random.random() < 0.5:
             Schedule.objects.create(
                 name="pulse",
                 task_path=programs.pulse.module_path,

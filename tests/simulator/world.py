@@ -123,7 +123,7 @@ class World:
             self.cancel: 1,
             self.retry: 2,
             self.hurry: 1,
-            self.look_at_schedules: 2,
+            self.look_at_schedules: 4,
             self.fire: 3,
             self.kill: 3,
             self.kill_after_commit: 2,
@@ -380,7 +380,8 @@ class World:
 
     def fire(self) -> None:
         """Let a worker decide the tick that it saw to be due; another may have been faster."""
-        if (crew := self._any_crew()) is not None and crew.due:
+        if able := [crew for crew in self.crews if crew.due and not crew.stands_still]:
+            crew = self.random.choice(able)
             with at(crew):
                 has_fired = self.ground.fire(crew.due[0])
             self._tell(f"{crew.name} fires: {has_fired}")
