@@ -9,14 +9,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import django_tasks_durable
-from django_tasks_durable import testing
+from django_tasks_durable import exceptions, testing
 
 CHECKED = Path(__file__).parent / "checked.py"
-SAMPLE = CHECKED.with_name("sample.py")
+SAMPLES = [CHECKED.with_name("sample.py"), CHECKED.with_name("around.py")]
 ROOT = CHECKED.parent.parent.parent
 WANTED = re.compile(r"# (?P<kind>[ER]): (?P<text>.+)$")
 SAID = re.compile(r"checked\.py:(?P<line>\d+): (?:error: (?P<error>.+?)|note: Revealed type is \"(?P<type>.+)\")$")
@@ -55,7 +56,7 @@ def plain(told: str) -> str:
 
 
 def test_a_project_that_uses_every_public_name_is_clean_to_mypy() -> None:
-    command = [sys.executable, "-m", "mypy", "--strict", str(SAMPLE)]
+    command = [sys.executable, "-m", "mypy", "--strict", *map(str, SAMPLES)]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"}
     outcome = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout
@@ -64,11 +65,30 @@ def test_a_project_that_uses_every_public_name_is_clean_to_mypy() -> None:
 @pytest.mark.skipif(shutil.which("pyright") is None, reason="pyright is not installed")
 def test_it_is_clean_to_pyright() -> None:
     outcome = subprocess.run(
-        ["pyright", "--pythonpath", sys.executable, str(SAMPLE)], cwd=ROOT, capture_output=True, text=True, check=False
+        ["pyright", "--pythonpath", sys.executable, *map(str, SAMPLES)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert outcome.returncode == 0, outcome.stdout
 
 
-def test_the_sample_uses_every_public_name() -> None:
-    used = set(re.findall(r"\w+", SAMPLE.read_text()))
-    assert {*django_tasks_durable.__all__, *testing.__all__} <= used
+def test_the_samples_use_every_public_name() -> None:
+    used = {word for sample in SAMPLES for word in re.findall(r"\w+", sample.read_text())}
+    assert {*django_tasks_durable.__all__, *testing.__all__} - used == set()
+
+
+def test_the_samples_use_every_name_of_the_reference() -> None:
+    used = {word for sample in SAMPLES for word in re.findall(r"\w+", sample.read_text())}
+    told = re.findall(r"^::: [\w.]+\.(\w+)$", (ROOT / "docs/reference/api.md").read_text(), re.MULTILINE)
+    told += re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/reference/signals.md").read_text(), re.MULTILINE)
+    assert len(told) > 80
+    assert {*told, *classes_of(exceptions)} - used == set()
+
+
+def classes_of(module: ModuleType) -> set[str]:
+    """Return the names of the classes that a module defines."""
+    return {
+        name for name, held in vars(module).items() if isinstance(held, type) and held.__module__ == module.__name__
+    }
