@@ -133,7 +133,7 @@ def test_tasks_on_the_event_loop_have_a_scope_too(sdk: FakeSentry) -> None:
         "has fallen silent and is declared dead",
         "another worker has taken it over, so nothing more of this attempt is written",
         "the database refused what it wanted stored, so it fails",
-        "of tasks that this worker does not know; ",
+        "of tasks that this worker does not know, or pinned to another version of their code",
         "Cannot listen for work (",
         "give no sign of going on",
     ],
