@@ -10,7 +10,6 @@ from datetime import tzinfo
 from pathlib import PurePath
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest
 from django.utils import timezone, translation
 from django.utils.decorators import sync_and_async_middleware
@@ -18,6 +17,7 @@ from django.utils.decorators import sync_and_async_middleware
 from .authoring.middleware import AttemptContext as AttemptContext
 from .authoring.middleware import EnqueueContext as EnqueueContext
 from .authoring.middleware import GetOutcome as GetOutcome
+from .authoring.middleware import within
 from .primitives.origins import ENQUEUED_BY
 
 LANGUAGE, TIME_ZONE = "language", "time_zone"
@@ -31,19 +31,7 @@ def language_and_time_zone(get_outcome: GetOutcome) -> GetOutcome:
 
     They are ``language`` and ``time_zone`` of the run's metadata: what is there already stands.
     """
-    if iscoroutinefunction(get_outcome):
-
-        async def amiddleware(context: EnqueueContext | AttemptContext) -> Any:
-            with _kept(context):
-                return await get_outcome(context)
-
-        return amiddleware
-
-    def middleware(context: EnqueueContext | AttemptContext) -> Any:
-        with _kept(context):
-            return get_outcome(context)
-
-    return middleware
+    return within(get_outcome, _kept)
 
 
 @contextmanager
@@ -78,25 +66,7 @@ def _zone_of(name: str | float | None) -> str | tzinfo:
 @sync_and_async_middleware
 def remember_request(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """Know whose request is answered, for ``enqueued_by``. One of ``MIDDLEWARE``, behind Django's for authentication."""
-    if iscoroutinefunction(get_response):
-
-        async def amiddleware(request: HttpRequest) -> Any:
-            token = _request.set(request)
-            try:
-                return await get_response(request)
-            finally:
-                _request.reset(token)
-
-        return amiddleware
-
-    def middleware(request: HttpRequest) -> Any:
-        token = _request.set(request)
-        try:
-            return get_response(request)
-        finally:
-            _request.reset(token)
-
-    return middleware
+    return within(get_response, _remembered)
 
 
 @sync_and_async_middleware
@@ -105,19 +75,23 @@ def enqueued_by(get_outcome: GetOutcome) -> GetOutcome:
 
     What is there already stands. The user is known where ``remember_request`` is among Django's ``MIDDLEWARE``.
     """
-    if iscoroutinefunction(get_outcome):
+    return within(get_outcome, _signed)
 
-        async def amiddleware(context: AttemptContext) -> Any:
-            return await get_outcome(context)
 
-        return amiddleware
+@contextmanager
+def _remembered(request: HttpRequest) -> Iterator[None]:
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
 
-    def middleware(context: EnqueueContext | AttemptContext) -> Any:
-        if isinstance(context, EnqueueContext) and (name := _user() or _command()):
-            context.metadata.setdefault(ENQUEUED_BY, name)
-        return get_outcome(context)
 
-    return middleware
+@contextmanager
+def _signed(context: EnqueueContext | AttemptContext) -> Iterator[None]:
+    if isinstance(context, EnqueueContext) and (name := _user() or _command()):
+        context.metadata.setdefault(ENQUEUED_BY, name)
+    yield
 
 
 def _user() -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import MiddlewareNotUsed
 from django.utils.decorators import sync_and_async_middleware
 
-from .authoring.middleware import AttemptContext, EnqueueContext, GetOutcome
+from .authoring.middleware import AttemptContext, EnqueueContext, GetOutcome, within
 from .exceptions import ControlFlow
 
 
@@ -22,21 +21,11 @@ def sentry(get_outcome: GetOutcome) -> GetOutcome:
         sdk = import_module("sentry_sdk")
     except ImportError:
         raise MiddlewareNotUsed("sentry_sdk is not installed.") from None
-    if iscoroutinefunction(get_outcome):
 
-        async def amiddleware(context: AttemptContext) -> Any:
-            with _told(sdk, context):
-                return await get_outcome(context)
+    def told(context: EnqueueContext | AttemptContext) -> AbstractContextManager[None]:
+        return nullcontext() if isinstance(context, EnqueueContext) else _told(sdk, context)
 
-        return amiddleware
-
-    def middleware(context: EnqueueContext | AttemptContext) -> Any:
-        if isinstance(context, EnqueueContext):
-            return get_outcome(context)
-        with _told(sdk, context):
-            return get_outcome(context)
-
-    return middleware
+    return within(get_outcome, told)
 
 
 @contextmanager

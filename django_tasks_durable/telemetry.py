@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
 
-from asgiref.sync import iscoroutinefunction
 from django.utils.decorators import sync_and_async_middleware
 from opentelemetry import propagate, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from . import __version__
-from .authoring.middleware import AttemptContext, EnqueueContext, GetOutcome
+from .authoring.middleware import AttemptContext, EnqueueContext, GetOutcome, within
 from .engine.collecting import StepCompleted, listening
 from .exceptions import ControlFlow, Suspend
 from .primitives import clock
@@ -33,19 +31,11 @@ def opentelemetry(get_outcome: GetOutcome) -> GetOutcome:
     remembered has none.
     """
     tracer = trace.get_tracer("django_tasks_durable", __version__)
-    if iscoroutinefunction(get_outcome):
 
-        async def amiddleware(context: AttemptContext) -> Any:
-            with _attempt(tracer, context):
-                return await get_outcome(context)
+    def traced(context: EnqueueContext | AttemptContext) -> AbstractContextManager[None]:
+        return _enqueue(tracer, context) if isinstance(context, EnqueueContext) else _attempt(tracer, context)
 
-        return amiddleware
-
-    def middleware(context: EnqueueContext | AttemptContext) -> Any:
-        with _enqueue(tracer, context) if isinstance(context, EnqueueContext) else _attempt(tracer, context):
-            return get_outcome(context)
-
-    return middleware
+    return within(get_outcome, traced)
 
 
 @contextmanager

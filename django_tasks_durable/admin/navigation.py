@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
@@ -70,6 +71,12 @@ class Navigated(ModelAdmin):
             "live_api": live_api(),
         }
         return TemplateResponse(request, template, {**around, **context})
+
+    def part(self, request: HttpRequest, template: str, **context: Any) -> HttpResponse:
+        """Render the part of a page that changes, for the script that looks again. Nobody keeps it."""
+        response = render(request, template, context)
+        response["Cache-Control"] = "no-store"
+        return response
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list below the way to the other pages."""

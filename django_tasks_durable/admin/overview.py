@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.translation import gettext as _
 
 from django_tasks_durable.primitives.status import State
@@ -58,9 +57,7 @@ class OverviewPage(Navigated):
 
     def overview_panel(self, request: HttpRequest) -> HttpResponse:
         """Render what changes of the overview, for a script that looks again."""
-        response = render(request, "admin/durable_tasks/overview_panel.html", self._overview(request))
-        response["Cache-Control"] = "no-store"
-        return response
+        return self.part(request, "admin/durable_tasks/overview_panel.html", **self._overview(request))
 
     def _overview(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_view_permission(request):

@@ -12,7 +12,6 @@ from uuid import UUID
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -124,9 +123,7 @@ class QueueAdmin(Navigated, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def panel(self, request: HttpRequest) -> HttpResponse:
         """Render what changes, for a script that looks again."""
-        response = render(request, "admin/durable_tasks/queue_table.html", self._context(request))
-        response["Cache-Control"] = "no-store"
-        return response
+        return self.part(request, "admin/durable_tasks/queue_table.html", **self._context(request))
 
     def pause(self, request: HttpRequest) -> HttpResponse:
         """Let workers take nothing more of a queue."""

@@ -12,7 +12,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
@@ -181,9 +180,7 @@ class TaskRunAdmin(RunColumns, OverviewPage, Inbox, ModelAdmin):
             run = self.run_of(request, pk)
         except RunNotFound as error:
             raise Http404(str(error)) from None
-        response = render(request, f"{TEMPLATES}/panel.html", self._panel(request, run))
-        response["Cache-Control"] = "no-store"
-        return response
+        return self.part(request, f"{TEMPLATES}/panel.html", **self._panel(request, run))
 
     def rows(self, request: HttpRequest) -> HttpResponse:
         """Render what changes of some rows of the list, for a script that looks again."""
@@ -196,9 +193,7 @@ class TaskRunAdmin(RunColumns, OverviewPage, Inbox, ModelAdmin):
             for run in found
             for cell in (look.badge(run), look.progress(run), look.attempts(run), look.lasted(run))
         ]
-        response = render(request, f"{TEMPLATES}/rows.html", {"cells": cells})
-        response["Cache-Control"] = "no-store"
-        return response
+        return self.part(request, f"{TEMPLATES}/rows.html", cells=cells)
 
     def run_of(self, request: HttpRequest, run_id: UUID | str) -> RunSnapshot:
         """Return the task if this user may see it. Raise RunNotFound."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import UUID
 
@@ -90,6 +91,23 @@ class AttemptContext(_Wrapped):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.attempt} of run {self.run_id}, {self.task.module_path}>"
+
+
+def within(get_outcome: GetOutcome, scope: Callable[[Any], AbstractContextManager[object]]) -> GetOutcome:
+    """Return a middleware that asks for each outcome within the scope of its context, in the form that ``get_outcome`` has."""
+    if iscoroutinefunction(get_outcome):
+
+        async def amiddleware(context: Any) -> Any:
+            with scope(context):
+                return await get_outcome(context)
+
+        return amiddleware
+
+    def middleware(context: Any) -> Any:
+        with scope(context):
+            return get_outcome(context)
+
+    return middleware
 
 
 def unusable(path: str, *, is_async: bool) -> Problem | None:
