@@ -20,6 +20,8 @@ NOT_COMPARABLE = """## What cannot be compared
   those of a broker that may lose the last second.
 - **Transactions.** Enqueueing on Celery or on Huey is no part of the caller's transaction, whatever it costs.
 - **Steps.** Only DBOS and Absurd remember steps as we do; for all others those columns are empty.
+- **Resume.** Ours is the time from the call that resumes to the line behind the last finished step, pick-up and reading included.
+  DBOS's and Absurd's begin in the first line of the body; Absurd has read its checkpoints before that, so its figure is too good.
 - **Looking.** Who only polls was given 50 ms, which is friendlier than each one's default; half of that is in the pick-up.
 - **Growth.** The rows of others were put in first, by SQL. Who deletes what ended has no column of finished rows; it was not
   measured for DBOS, Absurd, django-absurd, Huey and Celery.
