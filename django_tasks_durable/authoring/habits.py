@@ -49,11 +49,6 @@ def option(name: str) -> str:
     return f"Here it is {OPTIONS[name]!r}." if name in OPTIONS else ""
 
 
-def method(task: str, name: str) -> str:
-    """Say what a method of this name is called here; nothing when it is nobody's."""
-    return f" Here it is {task}.{METHODS[name]}." if name in METHODS else ""
-
-
 def unmet_context(task: Task[..., object]) -> str:
     """Return the first argument's name of a task that seems to expect a context under it, and gets none."""
     code = getattr(task.func, "__code__", None)

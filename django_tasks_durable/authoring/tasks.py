@@ -70,10 +70,9 @@ class DurableTask(TaskOf[P, R], Generic[P, R]):
 
         def __getattr__(self, name: str) -> Any:
             """Say what a method of another library is called here."""
-            kind = type(self).__name__
-            raise AttributeError(
-                f"{kind!r} object has no attribute {name!r}.{habits.method(self.name, name)}", name=name
-            )
+            # Its name is read only where it is told: a task that is being made again has none yet.
+            hint = f" Here it is {self.name}.{habits.METHODS[name]}." if name in habits.METHODS else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}.{hint}", name=name)
 
     def using(
         self,

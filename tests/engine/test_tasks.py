@@ -52,6 +52,14 @@ def test_a_task_survives_pickling_with_its_options(protocol: int) -> None:
     assert copy.deepcopy(changed) == changed
 
 
+def test_a_method_of_another_library_is_told_by_its_name_here() -> None:
+    for name, here in (("delay", "enqueue"), ("apply_async", "using"), ("s", "bind")):
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}'. Here it is add.{here}\("):
+            getattr(samples.add, name)
+    assert not hasattr(samples.add, "anything_else")
+    assert not hasattr(object.__new__(DurableTask), "func"), "a task that is being made again has no name yet"
+
+
 def test_using_changes_djangos_fields_and_ours() -> None:
     changed = samples.report.using(priority=5, max_attempts=7)
     assert (changed.priority, changed.options.max_attempts) == (5, 7)
@@ -70,6 +78,8 @@ def test_an_unknown_option_is_refused_with_the_nearest_one() -> None:
         samples.add.using(max_attempt=3)
     with pytest.raises(TypeError, match="Did you mean 'backoff'"):
         task(back_off=3)
+    with pytest.raises(TypeError, match="Here it is 'max_attempts'"):
+        task(retries=3)
     with pytest.raises(TypeError, match="run_after"):
         task(run_after=3)
 
