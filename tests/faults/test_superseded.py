@@ -9,7 +9,11 @@ from django_tasks_durable.primitives.status import RunStatus, StepKind
 from tests.faults.harness import Yard, run_of, wait_status
 from tests.probe import tasks
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault("F28")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.databases("sqlite", "postgresql", "mysql"),
+    pytest.mark.fault("F28"),
+]
 
 
 @pytest.mark.seed("TR-6")
