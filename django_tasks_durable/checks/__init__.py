@@ -27,7 +27,7 @@ from django_tasks_durable.store import ticks
 from django_tasks_durable.store.vendors import fitness
 
 from . import beginning, definitions, deployment
-from .usable import usable
+from .usable import reachable, usable
 
 TAG = "durable_tasks"
 Messages = list[checks.CheckMessage]
@@ -48,6 +48,7 @@ def register() -> None:
     checks.register(check_doors, TAG)
     checks.register(check_time_zone, TAG)
     checks.register(check_live, TAG)
+    checks.register(check_answers, checks.Tags.database)
     checks.register(check_servers, checks.Tags.database)
     checks.register(check_schedule_rows, checks.Tags.database)
     deployment.register(TAG)
@@ -63,12 +64,25 @@ def check_databases(app_configs: object = None, **kwargs: Any) -> Messages:
     return messages
 
 
+def check_answers(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
+    """Look for databases that do not answer; runs only with ``check --database`` and ``migrate``."""
+    asked = [(alias, options.database) for alias, options in usable() if options.database in (databases or ())]
+    return [
+        checks.Error(
+            f"The database {using!r} of TASKS[{alias!r}] does not answer: {error}",
+            hint="Start its server, or mend its entry of DATABASES.",
+            id="durable_tasks.E045",
+        )
+        for alias, using in asked
+        if (error := fitness.unanswered(using)) is not None
+    ]
+
+
 def check_servers(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
     """Ask the databases that hold tasks; runs only with ``check --database`` and ``migrate``."""
     return [
         _told(alias, options.database, finding)
-        for alias, options in usable()
-        if options.database in (databases or ())
+        for alias, options in reachable(databases)
         for finding in fitness.by_asking(
             connections[options.database],
             listens=options.listen and options.listen_database is None,
@@ -178,9 +192,7 @@ def _unusable(path: str) -> str:
 
 def check_schedule_rows(app_configs: object = None, databases: Sequence[str] | None = None, **kwargs: Any) -> Messages:
     """Look for schedules in the database that cannot be kept; runs only with ``check --database`` and ``migrate``."""
-    found = {
-        using: ticks.unkept(using) for using in {options.database for _, options in usable()} & {*(databases or ())}
-    }
+    found = {using: ticks.unkept(using) for using in sorted({options.database for _, options in reachable(databases)})}
     return [
         checks.Warning(
             f"The schedule {name!r} in the database {using!r} does not tick: {problem}",

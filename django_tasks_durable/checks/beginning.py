@@ -11,7 +11,7 @@ from django.core import checks
 
 from django_tasks_durable.store.vendors import fitness
 
-from .usable import usable
+from .usable import reachable
 
 
 def check_named(app_configs: object = None, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -40,6 +40,6 @@ def check_migrated(
             hint=missing.hint,
             id=f"durable_tasks.{missing.id}",
         )
-        for alias, options in usable()
-        if options.database in (databases or ()) and not fitness.has_tables(options.database)
+        for alias, options in reachable(databases)
+        if not fitness.has_tables(options.database)
     ]

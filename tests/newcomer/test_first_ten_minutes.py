@@ -51,6 +51,10 @@ MISTAKES = {
         RIGHT.replace("}}", ', "OPTIONS": {"database": "defualt"}}}'), "check", "Did you mean 'default'?",
     ),
     "the database is in memory": (RIGHT + 'DATABASES["default"]["NAME"] = ":memory:"\n', "check", "Give it a file."),
+    "the database does not answer": (
+        RIGHT + 'DATABASES["default"]["NAME"] = "/there/is/no/such/folder/db.sqlite3"\n', "check --database default",
+        "does not answer: unable to open database file HINT: Start its server, or mend its entry of DATABASES.",
+    ),
     "the backend is misspelt": (RIGHT.replace("DurableBackend", "DurableBakend"), "check", "Could not find backend"),
     "the backend is of a module that there is not": (
         RIGHT.replace(OURS, "django_tasks_durable.backends.DurableBackend"), "check", f"Give '{OURS}'.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .postgresql import reaches_server
@@ -67,6 +67,15 @@ def by_settings(connection: BaseDatabaseWrapper, *, threads: int) -> list[Findin
                     hint="Tasks need PostgreSQL, SQLite, MariaDB or MySQL; name such a one in OPTIONS['database'].",
                 )
             ]
+
+
+def unanswered(using: str) -> Exception | None:
+    """Return why a database does not answer; None when it does."""
+    try:
+        connections[using].ensure_connection()
+    except DatabaseError as error:
+        return error
+    return None
 
 
 def has_tables(using: str) -> bool:
