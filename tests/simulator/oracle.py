@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django_tasks_durable.primitives import codec
-from django_tasks_durable.primitives.status import FINISHED, RunStatus, StepKind
+from django_tasks_durable.primitives.status import FINISHED, LEASED, RunStatus, StepKind
 from django_tasks_durable.primitives.writes import ClaimedRun
 
 from . import programs
@@ -97,6 +97,8 @@ class Oracle:
                 assert was.status not in FINISHED or row.status == was.status, f"{run_id}: {was} -> {row}"
                 assert was.result is None or row.result == was.result, f"{run_id}: {was} -> {row}"
                 self._count_losses(run_id, was, row)
+        for run_id in self._asked_to_cancel:
+            assert now[run_id].status in (*LEASED, *FINISHED), f"{run_id} goes on although it is to be cancelled"
         self._seen = now
         held = self.ground.held_of_few()
         assert held <= FEW, f"{held} runs of one key are held"
