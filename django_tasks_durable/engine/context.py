@@ -165,7 +165,9 @@ class DurableContext(TaskContext):  # type: ignore[type-arg]
             At least once; with ``atomic=True`` its ORM writes and its value are committed together: exactly once.
             Without a key the function's name is the key. A try that takes longer than ``timeout`` (seconds) has failed. With
             ``cache=False`` the function is called at each replay, too. ``compensate`` undoes the step when the run fails for
-            good: it is called with the value, and with the exception as ``error`` if it takes that.
+            good: it is called with the value, and with the exception as ``error`` if it takes that. ``pure=True`` promises
+            that the function returns the same value for the same arguments and does nothing else: the body goes on before the
+            value is durable, which it is before the next step that is not pure begins, and before anybody sees what follows.
             """
             return run(self._frame.slice, self._step(key, args, kwargs))
 

@@ -6,7 +6,15 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django_tasks_durable.primitives.writes import Append, AtomicBody, Migrated, SaveCheckpoint, SaveState, Spawn
+from django_tasks_durable.primitives.writes import (
+    Append,
+    AtomicBody,
+    Migrated,
+    SaveCheckpoint,
+    SaveState,
+    SetProgress,
+    Spawn,
+)
 
 if TYPE_CHECKING:
     from .bodies import Body
@@ -34,7 +42,7 @@ class Atomic:
 class Durable:
     """Hand over a fact and go on when it is durable."""
 
-    write: SaveCheckpoint | SaveState | Append | Migrated | Spawn
+    write: SaveCheckpoint | SaveState | Append | Migrated | SetProgress | Spawn
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from django_tasks_durable.primitives import codec
 from django_tasks_durable.primitives.status import CheckpointKind
-from django_tasks_durable.primitives.writes import Append, SaveCheckpoint
 
 from . import records
-from .effects import Act, Durable
 from .frame import Frame
+from .owing import hand_over
 from .replay import Replayed
-from .slice import Slice
 
 
 def patched(frame: Frame, name: str) -> bool:
@@ -27,21 +25,8 @@ def patched(frame: Frame, name: str) -> bool:
             is_new = bool(codec.decode(decision.text))
         else:
             is_new = not frame.has_been_passed
-            _remember(slice, records.patched(slice.claimed.lease, place, is_new))
+            hand_over(frame, records.patched(slice.claimed.lease, place, is_new))
         slice.patches[place.path] = is_new
         return is_new
     finally:
         frame.end()
-
-
-def _remember(slice: Slice, write: SaveCheckpoint) -> None:
-    """Hand the answer over at once, before all that follows from it; settled() waits for it before the first effect."""
-    assert write.line is not None, "a patch is told in the timeline"
-    slice.store.submit(SaveCheckpoint(lease=write.lease, checkpoint=write.checkpoint))
-    slice.owed.append(Append(lease=write.lease, line=write.line))
-
-
-def settled(slice: Slice) -> Act[None]:
-    """Wait until the way that the code was told to take is durable."""
-    while slice.owed:
-        yield Durable(slice.owed.pop())

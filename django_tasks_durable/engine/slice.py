@@ -17,7 +17,6 @@ from django_tasks_durable.exceptions import DurableError, LeaseLost, Suspend, Su
 from django_tasks_durable.primitives import clock, codec
 from django_tasks_durable.primitives.status import CheckpointKind, WakeReason
 from django_tasks_durable.primitives.writes import (
-    Append,
     CheckpointRecord,
     ChildRecord,
     ClaimedRun,
@@ -84,9 +83,10 @@ class Slice:
         # How the steps that have finished are undone, by path, in the order in which they finished.
         self.compensations: dict[str, Compensation] = {}
         self.is_unwinding = False
-        # What patched() has answered, by path, and the lines of answers that may not be durable yet.
+        # What patched() has answered, by path.
         self.patches: dict[str, bool] = {}
-        self.owed: list[Append] = []
+        # The branches that have handed over what may not be durable yet.
+        self.owing: set[Strand] = set()
         # Children that were started in this slice, how those ended that were joined in it, and without a worker, all of them.
         self.born: set[UUID] = set()
         self.ends: dict[UUID, CheckpointRecord] = {}

@@ -26,73 +26,85 @@ class StepWord(Protocol):
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo, pure: bool = False, **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    @overload
+    def __call__(
+        self, key: str, function: Callable[..., R], /, *args: Any,
+        atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo, pure: bool = False, **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    @overload
+    def __call__(
+        self, function: Callable[..., R], /, *args: Any,
+        atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool, **kwargs: Any,
     ) -> R: ...  # fmt: skip
     @overload
     def __call__(self, key: str, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -107,145 +119,169 @@ class AsyncStepWord(Protocol):
     def __call__(
         self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo, pure: bool = False, **kwargs: Any,
+    ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
+    @overload
+    def __call__(
+        self, key: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
+        atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo, pure: bool = False, **kwargs: Any,
+    ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
+    @overload
+    def __call__(
+        self, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any,
+        atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause,
-        timeout: Length = None, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length, cache: bool = True, compensate: Undo = None, **kwargs: Any,
+        timeout: Length, cache: bool = True, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool, compensate: Undo = None, **kwargs: Any,
+        timeout: Length = None, cache: bool, compensate: Undo = None, pure: bool = False, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, key: str, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo, pure: bool = False, **kwargs: Any,
+    ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
+    @overload
+    def __call__(
+        self, key: str, function: Callable[..., R], /, *args: Any,
+        atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(
         self, function: Callable[..., R], /, *args: Any,
         atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
-        timeout: Length = None, cache: bool = True, compensate: Undo, **kwargs: Any,
+        timeout: Length = None, cache: bool = True, compensate: Undo, pure: bool = False, **kwargs: Any,
+    ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
+    @overload
+    def __call__(
+        self, function: Callable[..., R], /, *args: Any,
+        atomic: bool = False, max_attempts: int = 1, backoff: Pause = None,
+        timeout: Length = None, cache: bool = True, compensate: Undo = None, pure: bool, **kwargs: Any,
     ) -> Coroutine[Any, Any, R]: ...  # fmt: skip
     @overload
     def __call__(

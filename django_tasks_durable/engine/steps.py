@@ -20,7 +20,7 @@ from .tries import NO_COROUTINE, Work, tried
 from .unwinding import Compensation
 from .waits import duration
 
-OPTIONS = ("atomic", "backoff", "cache", "compensate", "max_attempts", "timeout")
+OPTIONS = ("atomic", "backoff", "cache", "compensate", "max_attempts", "pure", "timeout")
 
 
 def step(
@@ -36,9 +36,14 @@ def step(
     timeout: float | timedelta | None = None,
     cache: bool = True,
     compensate: Callable[..., Any] | None = None,
+    pure: bool = False,
 ) -> Act[Any]:
-    """Return what the function returned the first time; call it if there was none, or always without ``cache``."""
+    """Return what the function returned the first time; call it if there was none, or always without ``cache``.
+
+    Whoever calls a ``pure`` step does not wait until its value is durable: running it again does no harm.
+    """
     _expect_usable(function, atomic, max_attempts)
+    _expect_harmless(pure, atomic=atomic, compensate=compensate)
     if compensate is not None:
         _expect_usable(compensate, atomic, max_attempts)
         _expect_no_workflow(frame, key)
@@ -60,6 +65,7 @@ def step(
             backoff=backoff,
             timeout=seconds,
             is_recorded=not isinstance(decision, Perform),
+            pure=pure,
         )
         is_answered = cache or frame.slice.is_rehearsal
         if is_answered and isinstance(decision, Replayed):
@@ -111,6 +117,16 @@ def _expect_usable(function: Callable[..., Any], atomic: bool, max_attempts: int
         raise TypeError(NO_COROUTINE)
     if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
         raise ValueError(f"max_attempts={max_attempts!r}: give a whole number from 1.")
+
+
+def _expect_harmless(pure: bool, *, atomic: bool, compensate: Callable[..., Any] | None) -> None:
+    if not isinstance(pure, bool):
+        raise TypeError(f"pure={pure!r}: give True or False.")
+    if pure and (atomic or compensate is not None):
+        raise ValueError(
+            f"pure=True with {'atomic=True' if atomic else 'compensate='}: a pure step does nothing but return a value, so there "
+            "is nothing to commit with it or to undo. Leave one of the two away."
+        )
 
 
 def _expect_no_workflow(frame: Frame, key: str) -> None:

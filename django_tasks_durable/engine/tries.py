@@ -29,7 +29,7 @@ from django_tasks_durable.primitives.writes import Append, CheckpointRecord, Sav
 from . import collecting, delays, records
 from .effects import Act, Atomic, Call, Durable, Pause
 from .frame import AtomicNotes, Frame, Limit, Pending
-from .patches import settled
+from .owing import hand_over, settled
 from .replay import Place
 from .slice import Slice
 
@@ -50,7 +50,7 @@ class Work:
     """What a step is to do, and how often and how long it may be tried.
 
     ``is_recorded`` says that there is a checkpoint already, which is never changed: an uncached step is told by lines then,
-    and waits for its next try in its slot.
+    and waits for its next try in its slot. A ``pure`` one may be done again after a crash.
     """
 
     function: Callable[..., Any]
@@ -63,6 +63,7 @@ class Work:
     backoff: BackoffLike | None = None
     timeout: float | None = None
     is_recorded: bool = False
+    pure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def tried(frame: Frame, place: Place, work: Work, tries: tuple[CheckpointRecord,
 
 
 def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
-    yield from settled(frame.slice)
+    if not work.pure:
+        yield from settled(frame)
     started = clock.monotonic()
     limit = frame.strand.limit = None if work.timeout is None else Limit(place.path, work.timeout)
     try:
@@ -115,7 +117,12 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
             if limit is not None:
                 limit.check()
             text, value = codec.round_trip(raw, limit=frame.slice.limit)
-            yield Durable(_saved(frame, place, work, text, clock.monotonic() - started))
+            saved = _saved(frame, place, work, text, clock.monotonic() - started)
+            # What a workflow's step leaves behind goes with its state.
+            if work.pure and frame.slice.machine is None:
+                hand_over(frame, saved)
+            else:
+                yield Durable(saved)
     except (Drift, RunTooLong, TaskTimeout):  # about the attempt, not the step
         raise
     except DatabaseAway as away:
