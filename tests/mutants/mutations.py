@@ -435,7 +435,7 @@ MUTANTS = [
     # --- the body of a task
     _mutant(
         "a step returns what its function made, not what is remembered of it",
-        (ENGINE + "tries.py", "text, value = codec.round_trip(raw, limit=frame.slice.limit)\n            yield", "text, value = codec.encode(raw, limit=frame.slice.limit), raw\n            yield"),
+        (ENGINE + "tries.py", "text, value = codec.round_trip(raw, limit=frame.slice.limit)\n            saved", "text, value = codec.encode(raw, limit=frame.slice.limit), raw\n            saved"),
         tests="tests/engine/test_steps.py tests/engine/test_replay.py",
     ),
     _mutant(
@@ -496,8 +496,13 @@ MUTANTS = [
     ),
     _mutant(
         "a patch is durable some time",
-        (ENGINE + "tries.py", "    yield from settled(frame.slice)\n", ""),
+        (ENGINE + "tries.py", "    if not work.pure:\n        yield from settled(frame)\n", ""),
         tests="tests/engine/test_patches.py",
+    ),
+    _mutant(
+        "a pure step is durable some time",
+        (ENGINE + "owing.py", "    frame.slice.owing.add(frame.strand)\n", ""),
+        tests="tests/engine/test_pure.py",
     ),
     # --- class workflows
     _mutant(

@@ -35,7 +35,7 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
         "claim_per_s": rounded(figure("claim")),
         "pickup_ms": {place: rounded(figure(f"pickup.{place}")) for place in ("p50", "p95", "p99")},
         "steps_per_s": {
-            kind: rounded(figure(f"steps.{kind}")) for kind in ("sequential", "concurrent", "atomic", "writing")
+            kind: rounded(figure(f"steps.{kind}")) for kind in ("sequential", "pure", "concurrent", "atomic", "writing")
         },
         "resume_ms": {count: rounded(figure(f"resume.{count}")) for count in ("100", "1000", "10000")},
         "visit_ms": {count: rounded(figure(f"visit.{count}")) for count in ("100", "1000", "10000")},
@@ -66,6 +66,7 @@ def results_of(measuring: Measuring) -> dict[str, Any]:
             "drain_async_2_workers": _quotient(figure("drain.async.2"), figure("drain.async.1")),
             "drain_sync_2_workers": _quotient(figure("drain.sync.2"), figure("drain.sync.1")),
             "steps_sequential": rounded(ratio("steps.sequential")),
+            "steps_pure": _quotient(figure("steps.pure"), figure("steps.sequential")),
             "steps_concurrent": rounded(ratio("steps.concurrent")),
             "steps_atomic": rounded(ratio("steps.atomic")),
             "steps_writing": rounded(ratio("steps.writing")),

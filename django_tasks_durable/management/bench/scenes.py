@@ -102,7 +102,7 @@ def pickup(measuring: Measuring) -> None:
 
 
 def steps(measuring: Measuring) -> None:
-    """Let runs take steps: one run alone, atomically without and with a row of its own, and many at once."""
+    """Let runs take steps: one run alone, mostly pure ones, atomically without and with a row of its own, and many at once."""
     one_run, atomic = measuring.size(1_000, least=10), measuring.size(500, least=5)
     runs = measuring.size(200, least=3)
     with Crew(1) as crew:
@@ -113,6 +113,7 @@ def steps(measuring: Measuring) -> None:
         taken(tasks.sequential, 1, 20)
         taken(tasks.concurrent, 10, 10)
         measuring.beside("step_commits_per_s", "steps.sequential", lambda: taken(tasks.sequential, 1, one_run))
+        measuring.beside("step_commits_per_s", "steps.pure", lambda: taken(tasks.pure, 1, one_run))
         measuring.beside("step_commits_per_s", "steps.atomic", lambda: taken(tasks.atomic, 1, atomic))
         measuring.beside("step_commits_per_s", "steps.writing", lambda: taken(tasks.writing, 1, atomic))
         measuring.beside("steps_batched_per_s", "steps.concurrent", lambda: taken(tasks.concurrent, runs, 10))

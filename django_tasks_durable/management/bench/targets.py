@@ -89,6 +89,7 @@ LINES = (
         Line(f"steps_{kind}", text, "/s", f"steps_per_s.{kind}", f"ratio.steps_{kind}", of)
         for kind, text, of in (
             ("sequential", "steps in one run", "one-commit steps"),
+            ("pure", "steps in one run, nine of ten pure", "steps in one run"),
             ("atomic", "atomic steps", "one-commit steps"),
             ("writing", "atomic steps that write", "one-commit steps"),
             ("concurrent", "steps of 200 runs", "batched steps"),
@@ -183,6 +184,7 @@ GOALS: Mapping[str, Mapping[str, Bound]] = {
         "pickup_p50": Bound(most=3.5),
         "pickup_p99": Bound(most=7),
         "steps_sequential": share(0.9),
+        "steps_pure": share(4),
         "steps_atomic": share(0.8),
         "steps_concurrent": share(0.4),
         "idle_statements": Bound(most=2),

@@ -57,6 +57,15 @@ def parked(context: Any) -> None:
 
 
 @task
+def pure(context: Any, count: int) -> list[float]:
+    """Take steps one after the other of which all but every tenth are pure; see sequential()."""
+    begun = clock.monotonic()
+    for number in range(count):
+        context.step(f"step {number}", _one, pure=bool(number % 10))
+    return [begun, clock.monotonic()]
+
+
+@task
 def atomic(context: Any, count: int) -> list[float]:
     """Take atomic steps one after the other; see sequential()."""
     begun = clock.monotonic()

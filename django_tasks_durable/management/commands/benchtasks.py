@@ -21,6 +21,7 @@ from django.db.utils import DatabaseError
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_tasks_durable.conf import Options, get_options
+from django_tasks_durable.limits import Rate
 from django_tasks_durable.management.bench import comparing, report, stage
 from django_tasks_durable.management.bench.place import Place, PlaceTaken, place_of
 
@@ -144,9 +145,10 @@ class Command(BaseCommand):
     ) -> tuple[dict[str, Any], dict[str, str]]:
         order = json.dumps({key: options[key] for key in ("scale", "model")} | {"scenes": options["only"]})
         passed_on = {
-            option.name: getattr(settings, option.name)
+            option.name: str(value) if isinstance(value, Rate) else value
             for option in fields(settings)
             if option.name not in NOT_PASSED_ON
+            for value in [getattr(settings, option.name)]
         }
         child = subprocess.Popen(
             [sys.executable, "-m", stage.MODULE, "measure", order],
