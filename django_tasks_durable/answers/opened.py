@@ -18,7 +18,7 @@ from django_tasks_durable.snapshots import read, waits
 from django_tasks_durable.snapshots.parts import WaitSnapshot
 from django_tasks_durable.snapshots.shapes import RunSnapshot
 
-from .rates import expect_room
+from .rates import expect_room, place_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def follow(kind: str, signed: str, *, caller: str) -> Opened:
         link = links.read(kind, signed)
     except BadLink:
         for alias in durable_aliases()[:1]:
-            expect_room(get_options(alias).wrong_link_rate, "wrong_links", caller)
+            expect_room(get_options(alias).wrong_link_rate, "wrong_link", place_of(caller))
         raise
     expect_room(get_options(link.backend).link_rate, "link", f"{kind} {signed}")
     using = get_options(link.backend).database

@@ -31,6 +31,8 @@ class _ReadOnly(dict[str, Any]):
 
 
 FULL, FAILURES = "full", "failures"
+# What the kept options say of a run that tells only failures.
+WITHOUT_LINES = f'"history":"{FAILURES}"'
 BackoffLike = Backoff | Callable[[BaseException, Any], float | timedelta | None]
 
 
@@ -194,7 +196,7 @@ def keeps_every_line(snapshot: str) -> bool:
 
     What the task itself says (log lines, partial results) and what people do to a run is kept in any case.
     """
-    return '"history":"failures"' not in snapshot
+    return WITHOUT_LINES not in snapshot
 
 
 def timeout_of(snapshot: str) -> float | None:

@@ -28,6 +28,7 @@ class Allowance:
     def step(self, path: str) -> None:
         """Take one more checkpoint. Raise RunTooLong."""
         self._expect("max_run_steps", self._steps, path)
+        self._expect("max_run_lines", self._lines, path)
         self._expect("max_run_bytes", self._bytes, path)
         self._steps += 1
         self._lines += 1

@@ -26,6 +26,7 @@ from .bodies import CURRENT, body_of
 from .childstream import AsyncChildStream, ChildStream, stream
 from .effects import Act, Advance, Broke, Call, Durable, Ended
 from .frame import Frame, Pending
+from .owing import settled as settle
 from .replay import Place, Replayed, ReplayedFailure
 
 R = TypeVar("R")
@@ -99,6 +100,7 @@ def spawn(
             child = order(options_of(callee).metadata)
         else:
             given = (callee, ((args, kwargs),), order, _id_of)
+            yield from settle(frame)
             child = yield Call(admitted, given, {"backend_alias": callee.backend})
         if frame.slice.is_inline:
             yield from _perform_at_once(frame, place, callee, args, kwargs, child.run_id)

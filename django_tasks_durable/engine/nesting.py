@@ -25,6 +25,7 @@ from . import records
 from .bodies import Body, body_of, name_of
 from .effects import Act, Advance, Broke, Durable, Emit, Ended, Together
 from .frame import Frame, Pending
+from .owing import settled as settle
 from .replay import Place, Replayed, ReplayedFailure
 
 R = TypeVar("R")
@@ -76,6 +77,7 @@ def gather(frame: Frame, branches: Mapping[Any, Any], return_exceptions: bool) -
             branch = frames[name] = frame.branch(place)
             acts[name] = _recorded(frame, branch, place, body_of(branch, callee), fingerprint, forwards=False)
         if acts:
+            yield from settle(frame)
             ends = yield Together(tuple(acts.values()))
             settled.update(zip(acts, ends, strict=True))
         return _gathered(frame, {name: settled[name] for name in branches}, frames, return_exceptions)

@@ -18,6 +18,7 @@ from django_tasks_durable.primitives.writes import CheckpointRecord, SaveCheckpo
 from . import records
 from .effects import Act, Call, Durable, Pause
 from .frame import Frame, Pending
+from .owing import settled as settle
 from .replay import Place, Replayed, ReplayedFailure
 from .tries import SHORT_SECONDS
 from .waits import duration
@@ -131,6 +132,7 @@ def _polled(frame: Frame, place: Place, question: Question, fingerprint: str) ->
                 _suspend(frame, place, way, before)
             else:
                 yield Pause((way.due - slice.now()).total_seconds())
+        yield from settle(frame)
         raw = yield Call(question.function, question.args, question.kwargs)
         crash_point("after_effect")
         text, value = codec.round_trip(raw, limit=slice.limit)

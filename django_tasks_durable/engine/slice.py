@@ -85,8 +85,8 @@ class Slice:
         self.is_unwinding = False
         # What patched() has answered, by path.
         self.patches: dict[str, bool] = {}
-        # The branches that have handed over what may not be durable yet.
-        self.owing: set[Strand] = set()
+        # How much each branch has handed over that may not be durable yet.
+        self.owing: dict[Strand, int] = {}
         # Children that were started in this slice, how those ended that were joined in it, and without a worker, all of them.
         self.born: set[UUID] = set()
         self.ends: dict[UUID, CheckpointRecord] = {}

@@ -29,7 +29,7 @@ from django_tasks_durable.primitives.writes import Append, CheckpointRecord, Sav
 from . import collecting, delays, records
 from .effects import Act, Atomic, Call, Durable, Pause
 from .frame import AtomicNotes, Frame, Limit, Pending
-from .owing import hand_over, settled
+from .owing import kept, settled
 from .replay import Place
 from .slice import Slice
 
@@ -106,6 +106,8 @@ def tried(frame: Frame, place: Place, work: Work, tries: tuple[CheckpointRecord,
 def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
     if not work.pure:
         yield from settled(frame)
+    if work.is_recorded:
+        frame.slice.allowance.line(place.path)
     started = clock.monotonic()
     limit = frame.strand.limit = None if work.timeout is None else Limit(place.path, work.timeout)
     try:
@@ -119,10 +121,7 @@ def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
             text, value = codec.round_trip(raw, limit=frame.slice.limit)
             saved = _saved(frame, place, work, text, clock.monotonic() - started)
             # What a workflow's step leaves behind goes with its state.
-            if work.pure and frame.slice.machine is None:
-                hand_over(frame, saved)
-            else:
-                yield Durable(saved)
+            yield from kept(frame, saved, waits=not work.pure or frame.slice.machine is not None)
     except (Drift, RunTooLong, TaskTimeout):  # about the attempt, not the step
         raise
     except DatabaseAway as away:

@@ -50,6 +50,7 @@ class ChildStore:
         self._lock = threading.Lock()
         self._asked: dict[int, tuple[type, Future[Any]]] = {}
         self._number = 0
+        self._has_gone_on = False
         self._has_ended = False
         self._is_undoing = any(record.path == MARK for record in self._history.checkpoints)
 
@@ -108,13 +109,14 @@ class ChildStore:
 
     def history(self, claimed: ClaimedRun) -> History:
         """See RunStore.history(). What came with the run is what there was at its claim."""
-        if self._number == 0 and self._history is not None:
+        if self._number == 0 and not self._has_gone_on and self._history is not None:
             return self._history
         found: History = self._ask(History, say="history").result()
         return found
 
     def submit(self, write: Write) -> None:
         """See RunStore.submit()."""
+        self._has_gone_on |= isinstance(write, SaveCheckpoint)
         if isinstance(write, SaveCheckpoint) and write.checkpoint.path == MARK:
             self.is_interruptible = False
         self._say(say="write", write=wire.told_write(write))

@@ -28,6 +28,8 @@ HELD = "status IN ('CLAIMED', 'RUNNING')"
 # believed that index nearly empty, a batch of 250 was joined row by row.
 HELD_BY_ID = "status NOT IN ('READY', 'WAITING', 'SUCCESSFUL', 'FAILED', 'CANCELLED')"
 
+# Beyond so many, arrays are quicker than a statement of their own for each number of rows, which takes a parameter a value.
+ROWS_WITHOUT_ARRAYS = 16
 STEP_COLUMNS = "run_id, sequence, kind, level, attempt, path, message, percent, data, created_at"
 CHECKPOINT_COLUMNS = "run_id, path, kind, position, fingerprint, failed, value, attempt, seconds, created_at"
 WAIT_COLUMNS = (
@@ -194,7 +196,7 @@ def _commit_in_one_statement(session: Session, deltas: Sequence[Delta], waits: b
     lock = f"{session.brand.lock} OF r{'' if waits else session.brand.skip}"
     changes, checkpoints, lines = _change_rows(deltas), list(_checkpoint_rows(deltas)), list(_line_rows(deltas))
     parameters: list[Any]
-    if len(deltas) == 1:
+    if len(deltas) == 1 and len(checkpoints) + len(lines) <= ROWS_WITHOUT_ARRAYS:
         sql = _single_sql(session.now, lock, len(checkpoints), len(lines))
         parameters = [*changes[0], *(value for row in (*checkpoints, *lines) for value in row[1:])]
     else:
@@ -236,13 +238,15 @@ def _is_stored(session: Session, delta: Delta, known: int) -> bool:
             return True
         kinds.add(StepKind.CANCELLED.value)  # what settle() may have made of the last line
     if kinds:
-        return bool(
+        is_told = bool(
             session.execute(
                 f"SELECT 1 FROM {STEPS} WHERE run_id = %s AND sequence > %s AND attempt = %s "
                 f"AND kind IN ({', '.join(['%s'] * len(kinds))}) LIMIT 1",
                 (run_id, known, delta.attempt, *sorted(kinds)),
             )
         )
+        if is_told or delta.tells_all:
+            return is_told
     return bool(delta.checkpoints) and bool(
         session.execute(
             f"SELECT 1 FROM {CHECKPOINTS} WHERE run_id = %s AND path = %s", (run_id, delta.checkpoints[0].path)

@@ -15,6 +15,8 @@ from .vendors import Session
 
 WOKEN_AT_ONCE = 500
 UNKNOWN_AFTER_SECONDS = 5
+# Where both versions of the code are at work, a run that is due for so long may only wait for its turn.
+PINNED_AFTER_SECONDS = 60
 PUSHED_BY_SECONDS = 45
 
 assert may_move(RunStatus.WAITING, RunStatus.READY)
@@ -52,10 +54,15 @@ def is_anything_astray(session: Session, wanted: Wanted) -> bool:
 
 def _unknown_heads(session: Session, wanted: Wanted) -> tuple[str, tuple[Any, ...]]:
     known, parameters = wanted.known(session)
-    return (
-        f"SELECT id, queue_name, task_path FROM {RUNS} WHERE status = 'READY' "
-        f"AND due_at <= {session.brand.plus_seconds(session.now)} AND NOT ({known})"
-    ), (-UNKNOWN_AFTER_SECONDS, *parameters)
+    soon = session.brand.plus_seconds(session.now)
+    unknown = (
+        f"SELECT id, queue_name, task_path FROM {RUNS} WHERE status = 'READY' AND due_at <= {soon} AND NOT ({known})"
+    )
+    parameters = (-UNKNOWN_AFTER_SECONDS, *parameters)
+    if wanted.pins:
+        unknown += f" AND (task_path NOT IN ({', '.join(['%s'] * len(wanted.pins))}) OR due_at <= {soon})"
+        parameters = (*parameters, *wanted.pins, -PINNED_AFTER_SECONDS)
+    return unknown, parameters
 
 
 def push_unknown_heads(session: Session, wanted: Wanted) -> int:
@@ -76,7 +83,11 @@ def push_unknown_heads(session: Session, wanted: Wanted) -> int:
         ]
         pinned_ids = [run_id for run_id, queue_name, path in rows if wanted.serves(queue_name) and path in wanted.pins]
         _push(session, unknown_ids)
-        _push(session, pinned_ids, f", wake_reason = '{WakeReason.VERSION}'")
+        _push(
+            session,
+            pinned_ids,
+            f", wake_reason = CASE WHEN wake_reason = '' THEN '{WakeReason.VERSION}' ELSE wake_reason END",
+        )
     return len(unknown_ids) + len(pinned_ids)
 
 

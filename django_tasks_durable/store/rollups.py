@@ -135,14 +135,14 @@ def roll(session: Session, *, settled: float = SETTLED_SECONDS) -> bool:
     return is_full
 
 
-def add_successes(session: Session, ends: Mapping[Kind, int]) -> None:
-    """Count runs that ended well just now and whose timelines do not tell it; how long they took is not known."""
+def add_untold(session: Session, started: Mapping[Kind, int], succeeded: Mapping[Kind, int]) -> None:
+    """Count runs of just now whose timelines do not tell that they began, or ended well; how long they took is not known."""
     _floor(session)
     tallies: dict[Span, Tally] = {}
     minute = session.now_at().replace(second=0, microsecond=0)
-    for kind, number in ends.items():
+    for kind, number in started.items():
         for tally in _at(tallies, minute, *kind):
-            tally.counts.update(started=number, succeeded=number)
+            tally.counts.update(started=number, succeeded=succeeded.get(kind, 0))
     with session.transaction():
         # Whoever writes counts holds the cursor's row, so that none is lost between reading and writing it.
         session.change(f"UPDATE {ROLLUP_CURSOR} SET step_id = step_id WHERE id = 1")

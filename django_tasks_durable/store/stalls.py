@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django_tasks_durable.authoring.options import WITHOUT_LINES
 from django_tasks_durable.authoring.registry import registered
 from django_tasks_durable.authoring.tasks import options_of
 from django_tasks_durable.primitives.status import Level, StepKind
 
-from .tables import RUNS, STEPS
+from .tables import CHECKPOINTS, RUNS, STEPS
 from .vendors import Session
 
 MARKED_AT_ONCE = 500
 # What changes with every sign that a run gives.
-SEEN = "r.lease_token, r.last_sequence, r.attempts, r.last_attempted_at, r.progress_at"
+SEEN = "r.lease_token, r.last_sequence, r.attempts, r.last_attempted_at, r.progress_at, r.version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,16 @@ def _running(session: Session) -> list[_Run]:
     """Read the running runs without a mark, each with its last sign. There are no more than workers have slots."""
     rows = session.execute(
         f"SELECT r.id, r.options, {SEEN}, (SELECT s.created_at FROM {STEPS} s WHERE s.run_id = r.id "
-        f"AND s.sequence = r.last_sequence) FROM {RUNS} r WHERE r.status = 'RUNNING' AND r.stalled_at IS NULL"
+        f"AND s.sequence = r.last_sequence), CASE WHEN r.options LIKE %s THEN (SELECT MAX(c.created_at) FROM {CHECKPOINTS} c "
+        f"WHERE c.run_id = r.id) END FROM {RUNS} r WHERE r.status = 'RUNNING' AND r.stalled_at IS NULL",
+        (f"%{WITHOUT_LINES}%",),
     )
     return [
         _Run(
-            session.as_uuid(run_id), options, (token, last, attempts, begun_at, progress_at),
-            max(session.instant(sign) for sign in (begun_at, progress_at, told_at) if sign is not None),
+            session.as_uuid(run_id), options, (token, last, attempts, begun_at, progress_at, version),
+            max(session.instant(sign) for sign in (begun_at, progress_at, told_at, kept_at) if sign is not None),
         )
-        for run_id, options, token, last, attempts, begun_at, progress_at, told_at in rows
+        for run_id, options, token, last, attempts, begun_at, progress_at, version, told_at, kept_at in rows
     ]  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from django_tasks_durable.primitives.writes import (
     OUTCOMES,
     Failed,
     Released,
+    Succeeded,
+    Suspended,
     Verdict,
     Write,
 )
@@ -81,6 +83,13 @@ class Desk:
                 if future is not None:
                     refuse(future, held.lease_lost())
                 return
+            if held.refused is not None:
+                if isinstance(write, Succeeded | Suspended):
+                    write = Failed(lease=write.lease, error=codec.error_record(held.refused))
+                elif not isinstance(write, OUTCOMES):
+                    if future is not None:
+                        refuse(future, held.refused)
+                    return
             held.writes.append(write)
             if isinstance(write, OUTCOMES):
                 held.outcome = write

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django_tasks_durable.authoring.options import timeout_of
 from django_tasks_durable.engine.attempt import AttemptControl
-from django_tasks_durable.exceptions import LeaseLost
+from django_tasks_durable.exceptions import LeaseLost, PersistenceFailed
 from django_tasks_durable.primitives import clock
 from django_tasks_durable.primitives.status import Level, StepKind
 from django_tasks_durable.primitives.writes import (
@@ -18,6 +18,7 @@ from django_tasks_durable.primitives.writes import (
     Line,
     Outcome,
     RunStore,
+    SaveCheckpoint,
     Spawn,
     Started,
     Verdict,
@@ -46,7 +47,7 @@ class HeldRun:
 
     __slots__ = (
         "_begun", "_given_back", "_has_gone_on", "claimed", "control", "executor", "futures", "has_children", "history_read",
-        "in_flight", "last_sequence", "lost", "outcome", "overdue_at", "taken_at", "writer", "writes",
+        "in_flight", "last_sequence", "lost", "outcome", "overdue_at", "refused", "taken_at", "writer", "writes",
     )  # fmt: skip
 
     def __init__(self, claimed: ClaimedRun, writer: Writer, *, executor: str, history: History) -> None:
@@ -62,6 +63,8 @@ class HeldRun:
         self.outcome: Outcome | None = None
         self.has_children = False
         self.lost = False
+        # Why the database refused what nobody waited for; nothing may rest on what comes after it.
+        self.refused: PersistenceFailed | None = None
         self.in_flight = False
         self._begun = False
         self._has_gone_on = False
@@ -135,6 +138,7 @@ class HeldRun:
 
     def submit(self, write: Write) -> None:
         """See RunStore.submit()."""
+        self._has_gone_on |= isinstance(write, SaveCheckpoint)
         self.writer.hand_in(self, write, None)
 
     def commit(self, write: Write) -> Future[Verdict]:

@@ -39,6 +39,7 @@ PRUNING_SECONDS = 0.5
 ROLL_SECONDS = 30.0
 ROLLING_SECONDS = 0.3
 FORGET_SECONDS = 3600.0
+SWEEPS_OF_A_BATCH = 3
 
 
 class Maintenance:
@@ -53,6 +54,7 @@ class Maintenance:
         # One that leaves when nothing is due sweeps first: nobody else may come who would.
         self._next_sweep = 0.0 if worker.settings.batch else clock.monotonic() + 0.8 * self._regular
         self.has_swept = False
+        self._failures = 0
         self._next_prune = 0.0
         self._pruned_to: UUID | None = None
         self._next_expiry = 0.0
@@ -87,8 +89,16 @@ class Maintenance:
             except Exception as error:
                 logger.warning("Maintenance failed and will be tried again: %s", error)
                 session.close()
+                self._failed_first(self.worker.settings.batch)
                 self._stop.wait(1.0)
         self._leave(session)
+
+    def _failed_first(self, is_batch: bool) -> None:
+        """A batch waits for its first sweep: soon again, but not for ever."""
+        if is_batch and not self.has_swept:
+            self._failures += 1
+            self._next_sweep = 0.0
+            self.has_swept = self._failures >= SWEEPS_OF_A_BATCH
 
     def _leave(self, session: vendors.Session) -> None:
         try:

@@ -16,6 +16,7 @@ from django_tasks_durable.primitives.writes import (
     Failed,
     History,
     Outcome,
+    SaveCheckpoint,
     Verdict,
     Write,
 )
@@ -297,6 +298,8 @@ class Writer(Desk):
                 refused = PersistenceFailed(failure)
                 for future in futures:
                     refuse(future, refused)
+                if not futures and any(isinstance(write, SaveCheckpoint) for write in writes):
+                    held.refused = refused
                 if held.outcome is not None:
                     self._abandon_unstorable(held, refused)
             else:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,10 +213,13 @@ def test_a_link_that_was_changed_leads_nowhere() -> None:
     assert acts.everything() == before
 
 
-def rated(**options: Any) -> override_settings:
-    """Set how often links may be followed."""
+@contextmanager
+def rated(**options: Any) -> Iterator[None]:
+    """Set how often links may be followed, at the beginning of a period."""
     place = {"BACKEND": "django_tasks_durable.DurableBackend", "OPTIONS": options}
-    return override_settings(TASKS={"default": place})
+    now = datetime.now(UTC)
+    with override_settings(TASKS={"default": place}), frozen(now.replace(minute=0, second=0, microsecond=0)):
+        yield
 
 
 def test_a_link_is_followed_so_often_and_then_told_to_wait() -> None:
@@ -227,6 +233,31 @@ def test_a_link_is_followed_so_often_and_then_told_to_wait() -> None:
         assert Client().get(other).status_code == 200
     with rated(link_rate=None):
         assert Client().get(page).status_code == 200
+
+
+def test_the_next_period_has_room_again_whatever_a_cache_makes_of_the_time_of_a_key(tmp_path: Path) -> None:
+    _, page = mailed()
+    file = {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": str(tmp_path),
+        "TIMEOUT": None,
+    }
+    with override_settings(CACHES={"default": file}), rated(link_rate="2/minute"):
+        assert [Client().get(page).status_code for _ in range(3)] == [200, 200, 429]
+        advance(45)
+        refused = Client().get(page)
+        assert (refused.status_code, refused["Retry-After"]) == (429, "15")
+        advance(15)
+        assert Client().get(page).status_code == 200
+
+
+def test_however_many_addresses_guess_they_take_so_much_of_the_cache_and_no_more(tmp_path: Path) -> None:
+    _, page = mailed()
+    file = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+    with override_settings(CACHES={"default": file}), rated(wrong_link_rate="3/minute"):
+        for number in range(400):
+            Client().get(page[:-9] + "x/", REMOTE_ADDR=f"10.0.{number // 250}.{number % 250}")
+        assert len(list(tmp_path.iterdir())) <= 256
 
 
 def test_a_webhook_is_called_so_often_and_then_told_to_wait() -> None:

@@ -133,3 +133,20 @@ def test_a_run_that_has_written_too_much_undoes_nothing() -> None:
         bench.slice()
     assert bench.run.error_code == "RUN_TOO_LONG"
     assert undone == []
+
+
+def test_a_step_that_is_done_anew_in_each_slice_writes_lines_and_comes_to_the_bound() -> None:
+    def body(context: Any) -> int:
+        for each in range(20):
+            context.step("look", deed, 0, cache=False)
+            context.sleep(f"nap {each}", 0)
+        return 1
+
+    with within(max_run_lines=30):
+        bench = Bench(local(body))
+        for _ in range(20):
+            if bench.run.status is not RunStatus.READY:
+                break
+            bench.slice()
+    assert bench.run.status is RunStatus.FAILED
+    assert bench.error()["code"] == "RUN_TOO_LONG"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from django_tasks_durable import MemoryStore
+from django_tasks_durable.engine import owing
 from django_tasks_durable.primitives.status import RunStatus
 from django_tasks_durable.primitives.writes import SaveCheckpoint, SetProgress, Write
 from tests.engine.laboratory import Bench, Killed, MortalStore, local
@@ -137,6 +138,50 @@ def test_branches_wait_for_their_own(store: MemoryStore) -> None:
         path for path in bench.checkpoints if path.endswith("step:pure")
     ]
     assert told.seen.count(("waited for", "nothing")) == 2
+
+
+def test_branches_begin_when_what_came_before_them_is_durable(store: MemoryStore) -> None:
+    seen = {}
+
+    @local
+    def works(context):  # type: ignore[no-untyped-def]
+        def branch(context, name):  # type: ignore[no-untyped-def]
+            seen[name] = list(told.seen)
+            return context.step("other", lambda: name)
+
+        context.step("pure", lambda: 1, pure=True)
+        return context.gather({name: lambda context, name=name: branch(context, name) for name in "ab"})
+
+    bench = Bench(works, store=store)
+    told = Told(store)
+    bench.slice(store=told)
+    assert seen["a"][:2] == [("submitted", "step:pure"), ("waited for", "nothing")]
+
+
+def test_a_poll_begins_when_what_came_before_is_durable(store: MemoryStore) -> None:
+    @local
+    def works(context):  # type: ignore[no-untyped-def]
+        context.step("pure", lambda: 1, pure=True)
+        return context.poll("there", lambda: list(told.seen), every=1)
+
+    bench = Bench(works, store=store)
+    told = Told(store)
+    bench.slice(store=told)
+    assert bench.result == [("submitted", "step:pure"), ("waited for", "nothing")]
+
+
+def test_one_is_waited_for_when_too_many_are_on_their_way(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owing, "MOST_OWED", 2)
+
+    @local
+    def works(context):  # type: ignore[no-untyped-def]
+        for number in range(6):
+            context.step(f"{number}", lambda: 1, pure=True)
+
+    bench = Bench(works, store=store)
+    told = Told(store)
+    bench.slice(store=told)
+    assert [how for how, _ in told.seen] == ["submitted", "submitted", "waited for"] * 2
 
 
 def test_a_failed_try_of_a_pure_step_is_told(store: MemoryStore) -> None:

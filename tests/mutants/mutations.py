@@ -501,7 +501,7 @@ MUTANTS = [
     ),
     _mutant(
         "a pure step is durable some time",
-        (ENGINE + "owing.py", "    frame.slice.owing.add(frame.strand)\n", ""),
+        (ENGINE + "owing.py", "    if frame.strand in owing:\n", "    if not owing:\n"),
         tests="tests/engine/test_pure.py",
     ),
     # --- class workflows

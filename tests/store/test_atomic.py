@@ -202,13 +202,13 @@ REFUSALS = {
         for name, state in {
             "read-only": "25006",
             "disk full": "53100",
-            "out of memory": "53200",
+            "connections": "53300",
             "shutdown": "57P03",
         }.items()
     },
     "mysql": {
-        name: f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'no'"
-        for name, code in {"read-only": 1290, "disk full": 1021, "out of memory": 1041, "table full": 1114}.items()
+        name: f"SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = 'with --read-only'"
+        for name, code in {"read-only": 1290, "disk full": 1021, "out of memory": 1041, "connections": 1040}.items()
     },
 }
 
@@ -226,7 +226,7 @@ def mend() -> None:
         connection.connection.execute("PRAGMA max_page_count = 1073741823")
 
 
-@pytest.fixture(params=["read-only", "disk full", "out of memory", "shutdown", "table full"])
+@pytest.fixture(params=["read-only", "disk full", "out of memory", "shutdown", "connections"])
 def unfit(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
     """Return what makes the server refuse a write because of how it is itself."""
     vendor, name = connection.vendor, request.param

@@ -107,6 +107,14 @@ def _look(claimed: ClaimedRun) -> list[object]:
     ]
 
 
+def test_one_run_may_hand_in_thousands_of_steps_at_once(session: vendors.Session, claimed: ClaimedRun) -> None:
+    steps = [acts.save(claimed.lease, f"step:{number}", position=number + 1) for number in range(5_000)]
+    verdict = acts.hand_in(session, claimed, *steps)
+    assert isinstance(verdict, Verdict)
+    assert Checkpoint.objects.filter(run_id=claimed.run_id).count() == 5_000
+    assert verdict.last_sequence == 5_001
+
+
 def test_the_lost_ones_of_a_batch_are_refused_and_the_others_are_not_moved(
     session: vendors.Session, claimed_runs: list[ClaimedRun]
 ) -> None:

@@ -214,6 +214,7 @@ def test_a_worker_prunes_by_itself_where_something_is_to_be_deleted(
         using="default",
         wanted=acts.wanted,
         writer=SimpleNamespace(wake=lambda: None),
+        look_again=lambda: None,
     )
     chores = Maintenance(worker)
     chores.turn(session)

@@ -220,6 +220,7 @@ def test_a_worker_counts_by_itself(session: vendors.Session) -> None:
             using="default",
             wanted=acts.wanted,
             writer=SimpleNamespace(wake=lambda: None),
+            look_again=lambda: None,
         )
         Maintenance(worker).turn(session)
         assert charts.chart(Window.HOUR, using="default").total.succeeded == 1

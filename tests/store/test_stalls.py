@@ -94,6 +94,17 @@ def test_every_sign_starts_the_time_anew(session: vendors.Session, sign: str) ->
         assert stalls.mark(session, PATIENCE) == []
 
 
+def test_a_step_is_a_sign_of_a_run_that_tells_no_step(session: vendors.Session) -> None:
+    with frozen(session.now_at()):
+        claimed = begun(session, history="failures")
+        for number in range(3):
+            advance(PATIENCE - 1)
+            acts.hand_in(session, claimed, acts.save(claimed.lease, f"step:{number}", position=number + 1))
+            assert stalls.mark(session, PATIENCE) == []
+        advance(PATIENCE + 1)
+        assert stalls.mark(session, PATIENCE) == [claimed.run_id]
+
+
 @pytest.mark.seed("TR-14")
 def test_a_run_whose_worker_is_lost_is_stale_for_that_reason_and_not_for_its_silence(session: vendors.Session) -> None:
     with frozen(session.now_at()):
@@ -132,6 +143,7 @@ def test_a_worker_looks_by_itself_when_somebody_asks_for_it(session: vendors.Ses
             using=USING,
             wanted=acts.wanted,
             writer=SimpleNamespace(wake=lambda: None),
+            look_again=lambda: None,
         )
         chores = Maintenance(worker)
         chores._next_sweep = 0.0

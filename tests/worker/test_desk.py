@@ -7,10 +7,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from django_tasks_durable.exceptions import LeaseLost
+from django_tasks_durable.exceptions import LeaseLost, PersistenceFailed
 from django_tasks_durable.primitives.ids import new_id
 from django_tasks_durable.primitives.lease import Lease
-from django_tasks_durable.primitives.writes import ClaimedRun, Failed, History, Released, Started, Succeeded, Verdict
+from django_tasks_durable.primitives.writes import (
+    ClaimedRun,
+    Failed,
+    History,
+    Released,
+    SetProgress,
+    Started,
+    Succeeded,
+    Verdict,
+)
 from django_tasks_durable.worker.held import HeldRun
 from django_tasks_durable.worker.writer import Writer
 
@@ -110,6 +119,23 @@ def test_what_is_handed_in_after_the_outcome_is_refused(held: HeldRun) -> None:
 
     assert isinstance(late.exception(timeout=0), LeaseLost)
     assert len(held.writes) == 1
+
+
+def test_what_rests_on_a_value_that_was_refused_is_refused_too_and_the_run_fails(held: HeldRun) -> None:
+    held.refused = PersistenceFailed(ValueError("no"))
+    held.submit(SetProgress(lease=held.claimed.lease, percent=1.0))
+    barrier = held.commit(SetProgress(lease=held.claimed.lease))
+    assert isinstance(barrier.exception(timeout=0), PersistenceFailed)
+    assert held.writes == []
+
+    held.commit(Succeeded(lease=held.claimed.lease, result="1"))
+    assert [type(write) for write in held.writes] == [Failed]
+
+
+def test_an_attempt_that_is_given_back_stays_so_whatever_was_refused(held: HeldRun) -> None:
+    held.refused = PersistenceFailed(ValueError("no"))
+    held.commit(Released(lease=held.claimed.lease))
+    assert [type(write) for write in held.writes] == [Released]
 
 
 def test_a_lost_lease_refuses_what_waits_and_stops_the_attempt(held: HeldRun, writer: Writer) -> None:

@@ -66,7 +66,8 @@ class PostgreSQL(Brand):
 
     def takes_no_writes(self, error: BaseException) -> bool:
         state = getattr(error.__cause__, "sqlstate", None) or ""
-        return isinstance(error, DatabaseError) and state.startswith(("25006", "53", "57P0"))
+        # Of the lack of resources only what no statement of one's own can cause: a full disk, too many connections.
+        return isinstance(error, DatabaseError) and (state in {"25006", "53100", "53300"} or state.startswith("57P0"))
 
     def survives(self, error: BaseException) -> bool:
         return isinstance(error, DatabaseError) and getattr(error.__cause__, "sqlstate", None) in {"40P01", "55P03"}

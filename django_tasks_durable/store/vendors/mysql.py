@@ -29,8 +29,10 @@ class MySQL(Brand):
     # The one of slots holds all runs that ever had one.
     among_leased = " FORCE INDEX (dtd_run_leased)"
     transient_codes = frozenset({1205, 1213, 1020})
-    # Disk full, table full, too many connections, out of memory, shutting down, read-only by option or by mode, killed.
-    unwritable_codes = frozenset({1021, 1114, 1040, 1041, 1053, 1290, 1836, 1927})
+    # Disk full, too many connections, out of memory, shutting down, read-only by mode, killed.
+    unwritable_codes = frozenset({1021, 1040, 1041, 1053, 1836, 1927})
+    # Forbidden by an option of the server, of which --read-only is one.
+    forbidden_code = 1290
 
     def literal_instant(self, value: datetime) -> str:
         return f"TIMESTAMP'{value.replace(tzinfo=None).isoformat(sep=' ', timespec='microseconds')}'"
@@ -60,7 +62,10 @@ class MySQL(Brand):
         return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in self.transient_codes
 
     def takes_no_writes(self, error: BaseException) -> bool:
-        return isinstance(error, DatabaseError) and bool(error.args) and error.args[0] in self.unwritable_codes
+        if not isinstance(error, DatabaseError) or not error.args:
+            return False
+        is_read_only = error.args[0] == self.forbidden_code and "read-only" in str(error)
+        return is_read_only or error.args[0] in self.unwritable_codes
 
     def insert_unless_there(self, connection: BaseDatabaseWrapper, table: str, columns: str, values: str) -> str:
         # Several that wait for one insert all inherit its gap when it is rolled back, and then wait for each other: a
