@@ -219,6 +219,14 @@ def run_sql(sql: str) -> None:
         cursor.execute(sql)
 
 
+def fill_up() -> None:
+    """Write more than there is room for in a file of SQLite that may not grow: what earlier tests left free in it, and more."""
+    run_sql("PRAGMA max_page_count = 1")
+    with connection.cursor() as cursor:
+        pages, size = (cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("freelist_count", "page_size"))
+    effects.record("x" * (pages * size + 100_000), new_id())
+
+
 def mend() -> None:
     """Let SQLite take writes again; the refusals of the others are over at once."""
     if connection.vendor == "sqlite":  # past Django, which lets nothing through before the transaction is rolled back
@@ -234,7 +242,7 @@ def unfit(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
         yield lambda: (run_sql("PRAGMA query_only = ON"), effects.record("refused", new_id()))  # type: ignore[func-returns-value]
         mend()
     elif vendor == "sqlite" and name == "disk full":
-        yield lambda: (run_sql("PRAGMA max_page_count = 1"), effects.record("x" * 100_000, new_id()))  # type: ignore[func-returns-value]
+        yield fill_up
         mend()
     elif name in REFUSALS.get(vendor, {}):
         yield lambda: run_sql(REFUSALS[vendor][name])
