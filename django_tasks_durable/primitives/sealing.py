@@ -62,14 +62,22 @@ def unseal(payload: Any) -> str:
         raise Unreadable(SEALED, f"none of the keys here opens it ({type(error).__name__}).") from error
 
 
+def tells_what_is_current() -> bool:
+    """Tell whether the codec knows what the newest key has sealed."""
+    return hasattr(codec_in_use(), "is_current")
+
+
 def resealed(text: str) -> str:
     """Return a stored text with all that is sealed in it sealed by the newest key: the same text when it is so already.
 
-    A codec that has ``is_current(sealed)`` tells what is. Raise Unreadable when nothing here opens a part.
+    A codec that has ``is_current(sealed)`` tells what is. Raise Unreadable when nothing here opens a part, or it is damaged.
     """
     if SEALED not in text:
         return text
-    value = json.loads(text)
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise Unreadable(SEALED, "it is no JSON.") from error
     anew = _sealed_anew(value)
     return text if anew == value else json.dumps(anew, separators=(",", ":"))
 

@@ -10,9 +10,9 @@ from django.core.management.base import CommandError
 
 from django_tasks_durable.management.tasks.subcommands import Options, Subcommand
 from django_tasks_durable.management.tasks.terminal import Terminal
-from django_tasks_durable.primitives.sealing import codec_in_use
+from django_tasks_durable.primitives.sealing import codec_in_use, tells_what_is_current
 from django_tasks_durable.store import reencrypting, vendors
-from django_tasks_durable.store.reencrypting import Resealed
+from django_tasks_durable.store.reencrypting import Ended
 
 
 def _takes_a_dry_run(parser: ArgumentParser) -> None:
@@ -21,18 +21,24 @@ def _takes_a_dry_run(parser: ArgumentParser) -> None:
 
 def _reencrypt(terminal: Terminal, options: Options) -> None:
     _expect_a_codec()
-    done = Resealed()
-    for bite in reencrypting.bites(vendors.session(terminal.using), dry_run=options["dry_run"]):
-        done += bite
+    is_dry = options["dry_run"]
+    done = reencrypting.reencrypt(vendors.session(terminal.using), dry_run=is_dry)
+    is_blind = not tells_what_is_current()
     if terminal.as_json:
-        terminal.json(asdict(done) | {"dry_run": options["dry_run"]})
+        terminal.json(asdict(done) | {"dry_run": is_dry})
     else:
-        would = "would be" if options["dry_run"] else "are"
+        would = "would be" if is_dry else "are"
         terminal.line(
             f"{done.resealed} value(s) in the database {terminal.using!r} {would} sealed with the newest key."
         )
-    if done.unreadable or done.contended:
-        raise CommandError(_left(done), returncode=1)
+        if is_blind and not is_dry:
+            terminal.line(
+                f"The codec has no is_current(): everything was sealed anew in {done.passes} passes, "
+                "and whether anything of an older key is left cannot be told."
+            )
+    is_endless = not (done.is_settled or is_dry or is_blind)
+    if done.unreadable or done.contended or is_endless:
+        raise CommandError(_left(done, is_endless=is_endless), returncode=1)
 
 
 def _expect_a_codec() -> None:
@@ -44,12 +50,17 @@ def _expect_a_codec() -> None:
         raise CommandError("OPTIONS['payload_codec'] is empty, so there is no key to encrypt anything with.")
 
 
-def _left(done: Resealed) -> str:
+def _left(done: Ended, *, is_endless: bool) -> str:
     told = []
     if done.unreadable:
         told.append(f"{done.unreadable} value(s) cannot be opened by any of these keys, and stay as they are.")
     if done.contended:
-        told.append(f"{done.contended} value(s) were changed by others all the while: do it again.")
+        told.append(f"{done.contended} value(s) were changed or held by others all the while: do it again.")
+    elif is_endless:
+        told.append(
+            f"The last of {done.passes} passes still found values of an older key: something writes them. "
+            "Restart every process that has the older settings, then do it again."
+        )
     return " ".join(told)
 
 
