@@ -126,27 +126,25 @@ class ResumeView(TasksView):
         """Answer with the task as it is then. The first answer stands, and the same again changes nothing."""
         said = self.given(bodies.Answer)
         run = self.run_of(run_id)
-        wait = self._wait(run, said["path"])
-        if wait is not None:
-            answering.expect_permitted(wait, request.user)
         try:
-            value = said["value"] if wait is None else answering.in_form(wait, said["value"])
-            token = None if wait is None else wait.token
-            control.resume(run.id, value, token=token, using=self.using, by=self.by)
-        except AmbiguousResume:
-            return self._ambiguous(run)
+            wait = self._wait(run, said["path"])
+        except AmbiguousResume as several:
+            return self._ambiguous(several)
+        answering.expect_permitted(wait, request.user)
+        value = answering.in_form(wait, said["value"])
+        control.resume(run.id, value, token=wait.token, using=self.using, by=self.by)
         return self.shown(run.id, status=202)
 
-    def _wait(self, run: RunSnapshot, path: str) -> WaitSnapshot | None:
+    def _wait(self, run: RunSnapshot, path: str) -> WaitSnapshot:
         if not path:
-            return answering.only_question(run.id, None, using=self.using)
+            return answering.question_for(run.id, None, using=self.using)
         wait = waits.wait_at(run.id, path, using=self.using)
         if wait is None:
             raise UnknownPath(run.id, path, [each.path for each in waits.waits(run.id, using=self.using)])
         return wait
 
-    def _ambiguous(self, run: RunSnapshot) -> Response:
-        paths = [wait.path for wait in waits.waits(run.id, using=self.using)]
+    def _ambiguous(self, several: AmbiguousResume) -> Response:
+        paths = several.paths
         said = f"The task waits for {len(paths)} answers; name the path of one: {', '.join(paths)}."
         return Response(errors.problem(AmbiguousResume.code, said, paths=paths), status=409)
 

@@ -10,21 +10,31 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django_tasks_durable.authoring.forms import form_named, value_of
-from django_tasks_durable.exceptions import InvalidAnswer, MayNotAnswer
+from django_tasks_durable.exceptions import AmbiguousResume, InvalidAnswer, MayNotAnswer, NotWaiting
 
 if TYPE_CHECKING:
     from django_tasks_durable.snapshots.parts import WaitSnapshot
     from django_tasks_durable.snapshots.policy import User
 
 
-def only_question(run_id: UUID, token: str | None, *, using: str) -> WaitSnapshot | None:
-    """Return the question that an answer is for; None where the store has to say what is wrong with it."""
-    from django_tasks_durable.snapshots import waits  # imports models, see backend.py
+def question_for(run_id: UUID, token: str | None, *, using: str) -> WaitSnapshot:
+    """Return the question that an answer is for: the one with the token, else the only open one.
+
+    Where none is open, it is the newest whose answer the run has not taken up: the same answer may be given again.
+    Raise RunNotFound, NotWaiting, or AmbiguousResume.
+    """
+    from django_tasks_durable.snapshots import read, waits  # imports models, see backend.py
 
     if token is not None:
-        return waits.wait_of(run_id, token, using=using)
-    pending = waits.waits(run_id, using=using)
-    return pending[0] if len(pending) == 1 else None
+        wait = waits.wait_of(run_id, token, using=using)
+    else:
+        pending = waits.waits(run_id, using=using)
+        if len(pending) > 1:
+            raise AmbiguousResume(run_id, [(each.path, each.token) for each in pending])
+        wait = pending[0] if pending else waits.answered_last(run_id, using=using)
+    if wait is None:
+        raise NotWaiting(run_id, read.one(run_id, using=using).state.value, token)
+    return wait
 
 
 def expect_permitted(wait: WaitSnapshot, user: User) -> None:

@@ -33,6 +33,13 @@ def wait_of(run_id: UUID, token: str, *, using: str) -> WaitSnapshot | None:
     return None if row is None else _wait(row)
 
 
+def answered_last(run_id: UUID, *, using: str) -> WaitSnapshot | None:
+    """Read the newest question of a run that is answered and that the run has not taken up; None if there is none."""
+    rows = _waits(using).filter(~_consumed(), run_id=run_id, answer__isnull=False).exclude(run__status__in=FINISHED)
+    row = rows.order_by("-id").first()
+    return None if row is None else _wait(row)
+
+
 def inbox(
     runs: QuerySet[TaskRun],
     *,

@@ -8,7 +8,7 @@ from typing import Any
 
 from django_tasks_durable.backend import answering
 from django_tasks_durable.conf import get_options
-from django_tasks_durable.exceptions import DurableError, MayNotAnswer, UnknownPath
+from django_tasks_durable.exceptions import AmbiguousResume, DurableError, MayNotAnswer, UnknownPath
 from django_tasks_durable.primitives.status import State
 from django_tasks_durable.snapshots import narrowing, policy, read, waits
 from django_tasks_durable.snapshots.parts import WaitSnapshot
@@ -87,7 +87,7 @@ class Desk:
     def answer_question(self, task_id: str, value: Any, *, path: str = "") -> Told:
         """Answer a question of a run as the user, and return the run as it is then.
 
-        Raise MayNotAnswer, InvalidAnswer, AlreadyResolved, UnknownPath, RunNotFound, or ValueError where it is not clear which.
+        Raise MayNotAnswer, InvalidAnswer, AlreadyResolved, NotWaiting, UnknownPath, RunNotFound, or ValueError where it is not clear which.
         """
         user = self.user
         resume = policy.PERMISSIONS[Act.RESUME]
@@ -96,23 +96,25 @@ class Desk:
         narrow = partial(policy.visible_to, user)
         run = read.one(task_id, using=self.using, narrow=narrow)
         wait = self._question(run, path)
-        if wait is not None:
-            answering.expect_permitted(wait, user)
-            value = answering.in_form(wait, value)
-        control.resume(run.id, value, token=None if wait is None else wait.token, using=self.using, by=self.name)
+        answering.expect_permitted(wait, user)
+        answer = answering.in_form(wait, value)
+        control.resume(run.id, answer, token=wait.token, using=self.using, by=self.name)
         return {"task": read.one(run.id, using=self.using, narrow=narrow).as_dict(show=self._veil(user))}
 
-    def _question(self, run: RunSnapshot, path: str) -> WaitSnapshot | None:
-        """Return the question that is meant; None where there is none, of which the store says what is wrong."""
-        if path and (wait := waits.wait_at(run.id, path, using=self.using)):
-            return wait
-        pending = waits.waits(run.id, using=self.using)
-        paths = [wait.path for wait in pending]
-        if path:
-            raise UnknownPath(run.id, path, paths)
-        if len(pending) > 1:
-            raise ValueError(f"The task waits for {len(pending)} answers: give the path of one, {' or '.join(paths)}.")
-        return pending[0] if pending else None
+    def _question(self, run: RunSnapshot, path: str) -> WaitSnapshot:
+        """Return the question that is meant."""
+        if not path:
+            try:
+                return answering.question_for(run.id, None, using=self.using)
+            except AmbiguousResume as several:
+                paths = " or ".join(several.paths)
+                raise ValueError(
+                    f"The task waits for {len(several.paths)} answers: give the path of one, {paths}."
+                ) from None
+        wait = waits.wait_at(run.id, path, using=self.using)
+        if wait is None:
+            raise UnknownPath(run.id, path, [each.path for each in waits.waits(run.id, using=self.using)])
+        return wait
 
     def _veil(self, user: policy.User) -> policy.Veil:
         return policy.veil(user, keys=get_options(self.backend).redact_keys)

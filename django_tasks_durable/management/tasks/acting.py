@@ -80,13 +80,12 @@ def _resume(terminal: Terminal, options: Options) -> None:
     user = _user(options["user"]) if options["user"] is not None else None
 
     def resume(run_id: UUID) -> None:
-        token, value = options["token"], said
-        if wait := answering.only_question(run_id, token, using=terminal.using):
-            if user is not None:
-                answering.expect_permitted(wait, user)
-            token, value = wait.token, answering.in_form(wait, said)
+        wait = answering.question_for(run_id, options["token"], using=terminal.using)
+        if user is not None:
+            answering.expect_permitted(wait, user)
+        value = answering.in_form(wait, said)
         by = user.get_username() if user is not None else somebody()
-        control.resume(run_id, value, token=token, using=terminal.using, by=by)
+        control.resume(run_id, value, token=wait.token, using=terminal.using, by=by)
 
     terminal.each(options["ids"], resume)
 
