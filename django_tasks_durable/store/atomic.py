@@ -100,8 +100,9 @@ def _answers_again(session: vendors.Session) -> bool:
 
 
 def _is_kept(session: vendors.Session, claimed: ClaimedRun, facts: Sequence[Write]) -> bool:
-    path = next(fact.checkpoint.path for fact in facts if isinstance(fact, SaveCheckpoint))
-    return bool(
+    path = next((fact.checkpoint.path for fact in facts if isinstance(fact, SaveCheckpoint)), None)
+    # A step that is done anew each time leaves its checkpoint once, and lines after that.
+    return path is not None and bool(
         session.execute(
             f"SELECT 1 FROM {CHECKPOINTS} WHERE run_id = %s AND path = %s",
             (session.uuid(claimed.run_id), path),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from django_tasks_durable import task, testing
@@ -330,6 +330,28 @@ def test_an_error_that_is_not_of_this_connection_is_the_tasks_own(
 
     with pytest.raises(DatabaseError):
         store_of(claimed).atomic(claimed, booking(claimed, elsewhere))
+
+
+@pytest.mark.databases("sqlite")
+def test_a_step_that_leaves_no_checkpoint_is_repeated_when_the_answer_of_its_commit_is_lost(
+    claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step without ``cache`` whose checkpoint is there already hands over a line alone."""
+    commit, entered = connection._commit, []
+
+    def perform() -> tuple[str, list[object]]:
+        entered.append(1)
+        return "looked", [acts.append(claimed.lease, "again")]
+
+    def lose_the_answer() -> None:
+        commit()
+        if len(entered) == 1:
+            raise OperationalError("database is locked")
+
+    store = store_of(claimed)
+    monkeypatch.setattr(connections["default"], "_commit", lose_the_answer)
+    assert store.atomic(claimed, perform) == "looked"
+    assert len(entered) == 2
 
 
 def test_inside_a_callers_transaction_a_step_is_tried_once(claimed: ClaimedRun) -> None:
