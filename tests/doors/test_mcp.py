@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import QuerySet
 
 from django_tasks_durable.exceptions import MayNotAnswer, RunNotFound, UnknownPath
-from django_tasks_durable.management.mcp.desk import Desk, NobodyThere
+from django_tasks_durable.management.mcp.desk import Desk, NobodyThere, Told
 from django_tasks_durable.management.tasks import assisting
 from django_tasks_durable.models import Step, TaskRun
 from django_tasks_durable.primitives.status import RunStatus
@@ -124,6 +124,44 @@ def test_a_user_that_there_is_not_is_told_before_anybody_speaks(db: None) -> Non
         call_command("tasks", "mcp", "--user", "nobody")
 
 
+class Heard(Desk):
+    """A desk that keeps what it is to answer, as it got it."""
+
+    value: Any = "nothing"
+
+    def answer_question(self, task_id: str, value: Any, *, path: str = "") -> Told:
+        """Keep the value."""
+        self.value = value
+        return {"task": {"id": task_id, "path": path}}
+
+
+@pytest.mark.parametrize(
+    "value", ["null", "[1]", '{"a": 1}', "true", "7", '"quoted"', "", "plain", None, [1], 7, False]
+)
+async def test_an_answer_arrives_as_it_was_given(value: Any) -> None:
+    mcp = pytest.importorskip("mcp")
+    from django_tasks_durable.management.mcp.server import server  # imports the extra
+
+    desk = Heard("ann", backend="default")
+    async with mcp.Client(server(desk, allows_answers=True)) as client:
+        told = await client.call_tool("answer_question", {"task_id": "1", "answer": {"value": value}})
+    assert not told.is_error
+    assert (desk.value, type(desk.value)) == (value, type(value))
+
+
+@pytest.mark.parametrize("answer", [{}, {"Value": 1}, {"value": 1, "why": "so"}])
+async def test_an_answer_without_its_value_is_told_how_to_give_it(answer: Any) -> None:
+    mcp = pytest.importorskip("mcp")
+    from django_tasks_durable.management.mcp.server import server  # imports the extra
+
+    desk = Heard("ann", backend="default")
+    async with mcp.Client(server(desk, allows_answers=True)) as client:
+        told = await client.call_tool("answer_question", {"task_id": "1", "answer": answer})
+    assert told.is_error
+    assert 'Give the answer as {"value": ...}' in told.content[0].text
+    assert desk.value == "nothing"
+
+
 TASKS = """
 from django_tasks_durable import task
 
@@ -182,14 +220,14 @@ async def test_a_client_reads_and_answers_over_a_pipe(project: Project) -> None:
         refused = await client.call_tool("list_tasks", {"state": "broken"})
         assert refused.is_error
         assert "give one of queued" in refused.content[0].text
-        assert (await client.call_tool("answer_question", {"task_id": run_id, "value": True})).is_error
+        assert (await client.call_tool("answer_question", {"task_id": run_id, "answer": {"value": True}})).is_error
 
     async with started("--allow-answers") as client:
         (asked,) = (await client.call_tool("list_questions", {})).structured_content["questions"]
         assert "Publish 7?" in json.dumps(asked)
-        answered = await client.call_tool("answer_question", {"task_id": run_id, "value": True})
+        answered = await client.call_tool("answer_question", {"task_id": run_id, "answer": {"value": True}})
         assert answered.structured_content["task"]["state"] == "queued"
-        again = await client.call_tool("answer_question", {"task_id": run_id, "value": False})
+        again = await client.call_tool("answer_question", {"task_id": run_id, "answer": {"value": False}})
         assert again.is_error
     project.run("manage.py", "runtasks", "--batch")
     look = "from bare.tasks import publish\nprint(json.dumps(publish.get_result(sys.argv[1]).return_value))"

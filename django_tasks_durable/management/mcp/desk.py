@@ -87,7 +87,8 @@ class Desk:
     def answer_question(self, task_id: str, value: Any, *, path: str = "") -> Told:
         """Answer a question of a run as the user, and return the run as it is then.
 
-        Raise MayNotAnswer, InvalidAnswer, AlreadyResolved, NotWaiting, UnknownPath, RunNotFound, or ValueError where it is not clear which.
+        Raise MayNotAnswer, InvalidAnswer, AlreadyResolved, NotWaiting, UnknownPath, RunNotFound, or ValueError where it is
+        not clear which.
         """
         user = self.user
         resume = policy.PERMISSIONS[Act.RESUME]

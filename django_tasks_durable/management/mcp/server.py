@@ -48,9 +48,12 @@ def server(desk: Desk, *, allows_answers: bool) -> MCPServer:
     if allows_answers:
 
         @made.tool(annotations=ANSWERING)
-        async def answer_question(task_id: str, value: Any, path: str = "") -> Told:
-            """Answer a question of a task, for good: the first answer stands. `path` says which, where it has several."""
-            return await _asked(partial(desk.answer_question, task_id, value, path=path))
+        async def answer_question(task_id: str, answer: dict[str, Any], path: str = "") -> Told:
+            """Answer a question of a task, for good: the first answer stands.
+
+            `answer` is an object with one key: `{"value": "yes"}`. `path` says which question, where the task has several.
+            """
+            return await _asked(lambda: desk.answer_question(task_id, _value(answer), path=path))
 
     return made
 
@@ -58,6 +61,14 @@ def server(desk: Desk, *, allows_answers: bool) -> MCPServer:
 def _said(desk: Desk, *, allows_answers: bool) -> str:
     acts = "You may answer their questions in that person's name." if allows_answers else "You can change nothing."
     return f"Background tasks of a Django project, as {desk.name!r} may see them. {acts}"
+
+
+def _value(answer: dict[str, Any]) -> Any:
+    # Inside an object: the SDK takes a text that is JSON for what it says, wherever a parameter may be more than a text.
+    if set(answer) != {"value"}:
+        keys = ", ".join(sorted(answer)) or "nothing"
+        raise ValueError(f'Give the answer as {{"value": ...}}, with any JSON in it; this has {keys}.')
+    return answer["value"]
 
 
 async def _asked(look: Callable[[], Told]) -> Told:
