@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from django_tasks_durable.compat import InvalidTaskBackend, Task, TaskContext
+from django_tasks_durable.compat import InvalidTask, InvalidTaskBackend, Task, TaskContext
 from django_tasks_durable.primitives import clock
 
 from . import driver, habits
@@ -290,7 +290,9 @@ def _instant(run_after: object) -> datetime:
     if run_after.tzinfo is not None:
         return run_after
     if settings.USE_TZ:
-        raise ValueError(f"run_after={run_after!r} has no time zone: give timezone.now() + timedelta(...).")
+        # Django's words first, which its own tests and users know.
+        said = f"run_after={run_after!r} has no time zone: give timezone.now() + timedelta(...)."
+        raise InvalidTask(f"run_after must be an aware datetime. {said}")
     return timezone.make_aware(run_after)
 
 

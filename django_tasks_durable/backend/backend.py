@@ -71,7 +71,7 @@ class DurableBackend(BaseTaskBackend):
             raise InvalidTask(f"queue_name={task.queue_name!r}: give the name of one queue.")
         if self.queues and task.queue_name not in self.queues:
             raise InvalidTask(
-                f"Queue {task.queue_name!r} is not valid for backend: {advice.about_queues(self.alias, self.queues)}"
+                f"Queue {task.queue_name!r} is not valid for backend. {advice.about_queues(self.alias, self.queues)}"
             )
         super().validate_task(task)
         if len(task.queue_name) > LONGEST_QUEUE_NAME:
