@@ -26,7 +26,7 @@ from .bodies import CURRENT, body_of
 from .childstream import AsyncChildStream, ChildStream, stream
 from .effects import Act, Advance, Broke, Call, Durable, Ended
 from .frame import Frame, Pending
-from .owing import settled as settle
+from .owing import settle
 from .replay import Place, Replayed, ReplayedFailure
 
 R = TypeVar("R")

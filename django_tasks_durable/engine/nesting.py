@@ -25,7 +25,7 @@ from . import records
 from .bodies import Body, body_of, name_of
 from .effects import Act, Advance, Broke, Durable, Emit, Ended, Together
 from .frame import Frame, Pending
-from .owing import settled as settle
+from .owing import settle
 from .replay import Place, Replayed, ReplayedFailure
 
 R = TypeVar("R")

@@ -12,7 +12,7 @@ MOST_OWED = 1000
 
 
 def hand_over(frame: Frame, write: SaveCheckpoint) -> None:
-    """Hand a fact over in the order of the run, and go on before it is durable; see settled()."""
+    """Hand a fact over in the order of the run, and go on before it is durable; see settle()."""
     owing = frame.slice.owing
     owing[frame.strand] = owing.get(frame.strand, 0) + 1
     frame.slice.store.submit(write)
@@ -28,7 +28,7 @@ def kept(frame: Frame, write: SaveCheckpoint | Append, *, waits: bool) -> Act[No
         hand_over(frame, write)
 
 
-def settled(frame: Frame) -> Act[None]:
+def settle(frame: Frame) -> Act[None]:
     """Wait until all is durable that this branch of the run has handed over: a commit of nothing comes after it."""
     owing = frame.slice.owing
     if frame.strand in owing:

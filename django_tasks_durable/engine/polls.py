@@ -18,7 +18,7 @@ from django_tasks_durable.primitives.writes import CheckpointRecord, SaveCheckpo
 from . import records
 from .effects import Act, Call, Durable, Pause
 from .frame import Frame, Pending
-from .owing import settled as settle
+from .owing import settle
 from .replay import Place, Replayed, ReplayedFailure
 from .tries import SHORT_SECONDS
 from .waits import duration

@@ -29,7 +29,7 @@ from django_tasks_durable.primitives.writes import Append, CheckpointRecord, Sav
 from . import collecting, delays, records
 from .effects import Act, Atomic, Call, Durable, Pause
 from .frame import AtomicNotes, Frame, Limit, Pending
-from .owing import kept, settled
+from .owing import kept, settle
 from .replay import Place
 from .slice import Slice
 
@@ -105,7 +105,7 @@ def tried(frame: Frame, place: Place, work: Work, tries: tuple[CheckpointRecord,
 
 def _once(frame: Frame, place: Place, work: Work) -> Act[_Done | _Failed]:
     if not work.pure:
-        yield from settled(frame)
+        yield from settle(frame)
     if work.is_recorded:
         frame.slice.allowance.line(place.path)
     started = clock.monotonic()

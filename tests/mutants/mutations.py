@@ -496,7 +496,7 @@ MUTANTS = [
     ),
     _mutant(
         "a patch is durable some time",
-        (ENGINE + "tries.py", "    if not work.pure:\n        yield from settled(frame)\n", ""),
+        (ENGINE + "tries.py", "    if not work.pure:\n        yield from settle(frame)\n", ""),
         tests="tests/engine/test_patches.py",
     ),
     _mutant(
